@@ -1,0 +1,221 @@
+"""Shared text: what a block is when it is declared, and what it is when it is stored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Final, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from orchestrator.errors import DeclarationError
+
+#: What labels and names look like: they become element names in a prompt and words in a sentence.
+NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+
+#: Who writes without being an agent. No agent may have one of these names.
+OWNER: Final = "owner"
+ENGINE: Final = "engine"
+
+#: Element names of the rendered context; a block called like one of them could pass for it.
+_RESERVED: Final = frozenset({"memory_blocks", "description", "metadata", "value"})
+
+_DESCRIPTIONS: Final = {
+    "persona": "Who you are: your role, your manner and what matters to you. Act by it, and keep it up to date.",
+    "human": "What you know about the person you talk with: facts and preferences that make your answers fit.",
+}
+
+Rethinking = Literal["if_unchanged", "last_write_wins"]
+Placement = Literal["system", "tail"]
+
+
+class Grant(IntEnum):
+    """What one agent may do with one block; each includes those before it."""
+
+    READ = 0
+    INSERT = 1
+    REPLACE = 2
+    RETHINK = 3
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+class Author(NamedTuple):
+    """Who makes a change: the owner, the engine, or an agent (in a turn)."""
+
+    name: str
+    turn: str | None = None
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether grants, read-only and rethink rules bind this author."""
+        return self.name not in (OWNER, ENGINE)
+
+
+class Change(NamedTuple):
+    """What a guard is asked about: a change that is about to be written."""
+
+    label: str
+    old: str
+    new: str
+    author: Author
+
+
+#: Says why a change must not be made, or None to allow it. Pure: it runs inside the transaction.
+Guard = Callable[[Change], str | None]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Block:
+    """A labelled, limited, described piece of text that agents always see.
+
+    The same object on two agents is one shared block; on one agent it is that agent's own.
+
+    Args:
+        label: unique among an agent's blocks; letters, digits, `_`, `.`, `-`, at most 64.
+        value: the text it starts with; a store that knows the block keeps its own.
+        description: what the block is for. Models decide by it how to read and write the block.
+        limit: the most characters (code points) the value may ever have.
+        read_only: no agent may change it; its owner may, from outside.
+        guard: a pure function that says why a change must not be made, or None.
+        rethink: a rewrite is refused if somebody else wrote since ("if_unchanged"),
+            or overwrites what it was never shown ("last_write_wins").
+        placement: "system" (first, cached by providers) or "tail" (last, free to change);
+            by default read-only and own blocks go first, shared ones last.
+        key: tells apart two shared blocks of one label.
+    """
+
+    label: str
+    value: str = ""
+    description: str = ""
+    limit: int = field(default=20_000, kw_only=True)
+    read_only: bool = field(default=False, kw_only=True)
+    tags: tuple[str, ...] = field(default=(), kw_only=True)
+    metadata: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+    guard: Guard | None = field(default=None, kw_only=True)
+    rethink: Rethinking = field(default="if_unchanged", kw_only=True)
+    placement: Placement | None = field(default=None, kw_only=True)
+    key: str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_name("a block", "label", self.label)
+        where = f"block {self.label!r}"
+        if self.label.lower() in _RESERVED:
+            raise DeclarationError(where, "is called like an element of the prompt; choose another label")
+        if self.key is not None:
+            check_name(where, "key", self.key)
+        if not isinstance(self.value, str):
+            raise DeclarationError(where, f"its value is a {type(self.value).__name__}; give text")
+        if not isinstance(self.description, str):
+            raise DeclarationError(where, f"its description is a {type(self.description).__name__}; give text")
+        if problem := unusable(self.value) or unusable(self.description):
+            raise DeclarationError(where, f"cannot hold {problem}")
+        if isinstance(self.limit, bool) or not isinstance(self.limit, int) or self.limit < 1:
+            raise DeclarationError(where, f"its limit is {self.limit!r}; give a number of characters, 1 or more")
+        if len(self.value) > self.limit:
+            raise DeclarationError(
+                where, f"its value has {len(self.value):,} characters and its limit is {self.limit:,}"
+            )
+        self._check_choices(where)
+        if isinstance(self.tags, str):
+            raise DeclarationError(where, "tags is one text; give a tuple of texts")
+        object.__setattr__(self, "tags", tuple(self.tags))
+        object.__setattr__(self, "description", self.description or _DESCRIPTIONS.get(self.label, ""))
+
+    def _check_choices(self, where: str) -> None:
+        if self.rethink not in ("if_unchanged", "last_write_wins"):
+            raise DeclarationError(where, f"rethink is {self.rethink!r}; choose 'if_unchanged' or 'last_write_wins'")
+        if self.placement not in (None, "system", "tail"):
+            raise DeclarationError(where, f"placement is {self.placement!r}; choose 'system' or 'tail'")
+        if self.guard is not None and not callable(self.guard):
+            raise DeclarationError(where, "its guard is not a function of a Change")
+
+    def reader(self) -> Attachment:
+        """The block for an agent that may only read it."""
+        return Attachment(self, Grant.READ)
+
+    def contributor(self) -> Attachment:
+        """The block for an agent that may insert into it, and change nothing else."""
+        return Attachment(self, Grant.INSERT)
+
+    def curator(self) -> Attachment:
+        """The block for an agent that may also rewrite it as a whole."""
+        return Attachment(self, Grant.RETHINK)
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A block on an agent, with what the agent may do. A plain block grants insert and replace."""
+
+    block: Block
+    grant: Grant
+
+    def __post_init__(self) -> None:
+        if self.block.read_only and self.grant > Grant.READ:
+            raise DeclarationError(
+                f"block {self.block.label!r}", f"is read-only, so nobody can be granted {self.grant} on it"
+            )
+
+    @classmethod
+    def of(cls, block: Block | Attachment) -> Attachment:
+        """What an agent was given, as an attachment."""
+        if isinstance(block, Attachment):
+            return block
+        return cls(block, Grant.READ if block.read_only else Grant.REPLACE)
+
+
+class BlockState(BaseModel):
+    """A block as stored. `version` is 1 when it is created and grows by one with each change."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    label: str
+    #: The agent whose own block it is; None for a shared one.
+    agent: str | None = None
+    value: str = ""
+    description: str = ""
+    limit: int
+    read_only: bool = False
+    tags: tuple[str, ...] = ()
+    metadata: dict[str, Any] = {}
+    rethink: Rethinking = "if_unchanged"
+    placement: Placement = "tail"
+    version: int = 1
+    #: Who wrote the version.
+    by: str = OWNER
+
+
+class Revision(BaseModel):
+    """One version of a block: its text, how it came about, by whom, in which turn, and when (Unix seconds)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int
+    value: str
+    operation: str
+    by: str
+    turn: str | None = None
+    at: float
+
+
+def check_name(where: str, what: str, name: object) -> None:
+    """Raise `DeclarationError` unless `name` can be a label, an agent's name or a key."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise DeclarationError(
+            where, f"{what} {name!r} is not made of 1 to 64 letters, digits, '_', '.', '-' (the last two not first)"
+        )
+
+
+def unusable(text: str) -> str | None:
+    """What in a text no block may hold (databases and wires reject it), or None."""
+    if "\0" in text:
+        return "a NUL character"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "half of a surrogate pair"
+    return None

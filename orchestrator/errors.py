@@ -1,0 +1,250 @@
+"""Everything that can go wrong, for three readers.
+
+OrchestratorError
+├── DeclarationError         for the programmer: a declaration that cannot work, raised while declaring
+│   └── AmbiguousLabel       a bare label that several blocks of the team have
+├── BlockError               for the agent: a change that was refused; becomes the answer of its tool
+│   ├── UnknownLabel         no such block is attached to the agent
+│   ├── NotGranted           the agent may read the block, but not change it this way
+│   ├── ReadOnly             agents may not change this block
+│   ├── OverLimit            the change would make the block longer than its limit
+│   ├── TextNotFound         the text to replace is not there (any more)
+│   ├── TextNotUnique        the text to replace is there more than once
+│   ├── LineMoved            the line to insert after is not where it was shown
+│   ├── BlockChanged         a rewrite would overwrite what somebody else wrote meanwhile
+│   ├── Guarded              the block's guard refused the change
+│   └── UnusableText         the text holds what no block may hold
+├── ToolError                for the agent: a tool that says why it did not do what it was asked
+├── RunError                 for the caller: why a run failed
+│   ├── Stuck                quiescent, with a call that nobody is able to answer
+│   └── TurnFailed           an agent's last turn failed and nobody made it good
+├── ModelError               for the caller: the model could not answer
+│   └── ModelNotFound        no model was named, or none of that name is known
+└── StoreError               for the caller: the store could not do it
+    └── TurnLost             the turn was ended or taken over by somebody else; nothing was written
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class OrchestratorError(Exception):
+    """Whatever this package raises on purpose."""
+
+
+class DeclarationError(OrchestratorError):
+    """A team, agent, block, wake or tool was declared in a way that cannot work."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(f"{where}: {problem}")
+        self.where = where
+        self.problem = problem
+
+
+class AmbiguousLabel(DeclarationError, KeyError):
+    """A bare label that names several blocks of the team: use one of the candidates instead."""
+
+    def __init__(self, label: str, candidates: Sequence[str]) -> None:
+        super().__init__(f"label {label!r}", f"names several blocks; say which: {', '.join(candidates)}")
+        self.candidates = tuple(candidates)
+
+    __str__ = Exception.__str__  # KeyError would show the repr of the message
+
+
+class Fresh(NamedTuple):
+    """The block as it stood when a change was refused: what the next attempt has to start from."""
+
+    value: str
+    version: int
+    by: str
+
+
+class BlockError(OrchestratorError):
+    """A change of a block was refused; nothing was written.
+
+    `fresh` is the block as stored at that moment (`None` where the agent cannot see it),
+    `code` a stable word for logs.
+    """
+
+    code = "refused"
+
+    def __init__(self, label: str, problem: str, fresh: Fresh | None = None) -> None:
+        super().__init__(f"block {label!r} {problem}")
+        self.label = label
+        self.problem = problem
+        self.fresh = fresh
+
+
+class UnknownLabel(BlockError):
+    """No block of that label is attached to the agent; the message lists those that are."""
+
+    code = "unknown_label"
+
+    def __init__(self, label: str, known: Sequence[str]) -> None:
+        there_are = f"the blocks you have are: {', '.join(known)}" if known else "you have no blocks"
+        super().__init__(label, f"is not attached to you; {there_are}")
+        self.known = tuple(known)
+
+
+class NotGranted(BlockError):
+    """The agent may not change the block in this way, whatever the text."""
+
+    code = "not_granted"
+
+    def __init__(self, label: str, operation: str, grant: str, fresh: Fresh) -> None:
+        super().__init__(label, f"does not grant you {operation}; your grant is {grant}", fresh)
+        self.operation = operation
+        self.grant = grant
+
+
+class ReadOnly(BlockError):
+    """Agents may not change the block at all; its owner may, from outside."""
+
+    code = "read_only"
+
+    def __init__(self, label: str, fresh: Fresh) -> None:
+        super().__init__(label, "is read-only and cannot be changed by agents", fresh)
+
+
+class OverLimit(BlockError):
+    """The change would make the block longer than its limit, counted in characters."""
+
+    code = "over_limit"
+
+    def __init__(self, label: str, size: int, limit: int, fresh: Fresh) -> None:
+        problem = f"would have {size:,} characters and its limit is {limit:,}; shorten the text or the block"
+        super().__init__(label, problem, fresh)
+        self.size = size
+        self.limit = limit
+
+
+class TextNotFound(BlockError):
+    """The text to replace is not in the block (any more): somebody else was there first.
+
+    `by` says who removed it, where the history knows that it was ever there.
+    """
+
+    code = "not_found"
+
+    def __init__(self, label: str, text: str, by: str | None, fresh: Fresh) -> None:
+        why = f"; {by} changed it" if by else "; it never stood there in these words"
+        super().__init__(label, f"does not contain {_shortened(text)!r}{why}", fresh)
+        self.text = text
+        self.by = by
+
+
+class TextNotUnique(BlockError):
+    """The text to replace stands in the block more than once, on the lines named."""
+
+    code = "not_unique"
+
+    def __init__(self, label: str, text: str, lines: Sequence[int], fresh: Fresh) -> None:
+        places = f"in lines {', '.join(map(str, lines))}" if lines else "everywhere"
+        super().__init__(label, f"contains {_shortened(text)!r} {places}; give more of the text around it", fresh)
+        self.text = text
+        self.lines = tuple(lines)
+
+
+class LineMoved(BlockError):
+    """The line to insert after is not, or not clearly, where the agent was shown it."""
+
+    code = "line_moved"
+
+    def __init__(self, label: str, line: int, problem: str, fresh: Fresh) -> None:
+        super().__init__(label, f"cannot take a text after line {line}: {problem}", fresh)
+        self.line = line
+
+
+class BlockChanged(BlockError):
+    """A rewrite was based on an older text than the one that is stored now."""
+
+    code = "changed"
+
+    def __init__(self, label: str, shown: int, by: str, fresh: Fresh) -> None:
+        problem = (
+            f"was changed by {by} since you were shown version {shown}; "
+            f"base your rewrite on version {fresh.version}, given below"
+        )
+        super().__init__(label, problem, fresh)
+        self.shown = shown
+        self.by = by
+
+
+class Guarded(BlockError):
+    """The block's guard refused the change, for the reason given."""
+
+    code = "guarded"
+
+    def __init__(self, label: str, reason: str, fresh: Fresh) -> None:
+        super().__init__(label, f"refuses this change: {reason}", fresh)
+        self.reason = reason
+
+
+class UnusableText(BlockError):
+    """The text holds a NUL or half of a surrogate pair, which no block may hold."""
+
+    code = "unusable_text"
+
+    def __init__(self, label: str, problem: str) -> None:
+        super().__init__(label, f"cannot hold {problem}")
+
+
+class ToolError(OrchestratorError):
+    """Raise it in a tool to tell the model why the tool did not do what it was asked."""
+
+
+class RunError(OrchestratorError):
+    """Why a run failed; found at `Run.error`."""
+
+
+class Waiting(NamedTuple):
+    """A call that nobody answers: the block that calls, who could answer, and why they do not."""
+
+    block: str
+    agents: tuple[str, ...]
+    why: str
+
+
+class Stuck(RunError):
+    """Nobody is awake and something still calls: `waiting` says who waits for what."""
+
+    def __init__(self, waiting: Sequence[Waiting]) -> None:
+        calls = "; ".join(f"block {w.block!r} calls for {' or '.join(w.agents)}: {w.why}" for w in waiting)
+        super().__init__(f"stuck: {calls}")
+        self.waiting = tuple(waiting)
+
+
+class TurnFailed(RunError):
+    """The last turn of an agent ended badly, and no later turn made it good."""
+
+    def __init__(self, agent: str, status: str, reason: str) -> None:
+        super().__init__(f"the last turn of {agent!r} {status}: {reason}")
+        self.agent = agent
+        self.status = status
+        self.reason = reason
+
+
+class ModelError(OrchestratorError):
+    """The model could not answer; the turn that asked it ends as failed."""
+
+
+class ModelNotFound(ModelError):
+    """No model was named for an agent, or nothing of that name is known here."""
+
+
+class StoreError(OrchestratorError):
+    """The store could not do what it was asked; nothing was written."""
+
+
+class TurnLost(StoreError):
+    """The turn had been ended or taken over when it wanted to write; nothing was written."""
+
+    def __init__(self, turn: str, problem: str) -> None:
+        super().__init__(f"turn {turn!r} {problem}")
+        self.turn = turn
+
+
+def _shortened(text: str, most: int = 120) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
