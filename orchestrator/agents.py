@@ -1,0 +1,193 @@
+"""Who acts, and what wakes whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.blocks import ENGINE, OWNER, Attachment, Block, check_name
+from orchestrator.errors import DeclarationError
+from orchestrator.ports import Model
+from orchestrator.tools import Tool, as_tool
+
+#: The tools that an agent has by its grants; no other tool may have one of these names.
+MEMORY_TOOLS = ("memory_insert", "memory_replace", "memory_rethink")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Wake:
+    """What wakes an agent. The same `Wake` on several agents makes them a pool.
+
+    `Wake(block)` wakes each agent that has it when somebody else changes the block; `by` names whose
+    changes count. Wakes coalesce: however much changed, it is one turn.
+
+    `Wake(block, when=function)` looks at the text instead: `function(text)` says whether, or how many,
+    turns the block now calls for. It is looked at after every change and every turn. A call is answered
+    when as many turns have ended that were shown the text that calls; then nobody is called until
+    somebody changes the text. Changes by `claim` and `release` do not call again.
+
+    `claim(text, agent)` gives the text with something taken for the agent, or None if there is nothing;
+    it is applied in the transaction that starts the turn, so a pool never takes the same thing twice.
+    `release(text, agent)` gives it back, in the transaction that ends or loses a turn; None if the
+    agent holds nothing. All three functions must be pure.
+    """
+
+    block: Block
+    by: tuple[str, ...] = field(default=(), kw_only=True)
+    when: Callable[[str], int] | None = field(default=None, kw_only=True)
+    claim: Callable[[str, str], str | None] | None = field(default=None, kw_only=True)
+    release: Callable[[str, str], str | None] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.block, Block):
+            raise DeclarationError("a wake", f"needs a Block, not {type(self.block).__name__}")
+        where = f"a wake on block {self.block.label!r}"
+        if isinstance(self.by, str):
+            raise DeclarationError(where, f"by is one text; give a tuple: by=({self.by!r},)")
+        object.__setattr__(self, "by", tuple(getattr(name, "name", name) for name in self.by))
+        if self.by and self.when:
+            raise DeclarationError(where, "has both by= and when=, but when= looks at the text, whoever wrote it")
+        if self.claim and not self.when:
+            raise DeclarationError(where, "has claim= but no when= to say that there is something to claim")
+        if self.release and not self.claim:
+            raise DeclarationError(where, "has release= but no claim=")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Agent:
+    """A name, instructions, a model, blocks that it always sees, tools, and what wakes it.
+
+    Args:
+        name: unique in its team; letters, digits, `_`, `.`, `-`, at most 64.
+        instructions: what the agent is to do; several parts are shown one below the other.
+        model: the name of a model, or a `Model`. The orchestrator's `model=` overrides it.
+        blocks: `Block` objects, plain or as `.reader()`, `.contributor()` or `.curator()`.
+        wakes_on: blocks or `Wake` objects; a message always wakes.
+        tools: functions or `Tool` objects, besides the memory tools that the grants give.
+        max_steps: the most model calls in one turn; a turn that wants more fails.
+        timeout: the most seconds that a turn may take.
+    """
+
+    name: str
+    instructions: str | tuple[str, ...] = ""
+    model: str | Model | None = field(default=None, kw_only=True)
+    blocks: tuple[Attachment, ...] | Iterable[Block | Attachment] = field(default=(), kw_only=True)
+    wakes_on: tuple[Wake, ...] | Iterable[Block | Wake] = field(default=(), kw_only=True)
+    tools: tuple[Tool, ...] | Iterable[Tool | Callable[..., Any]] = field(default=(), kw_only=True)
+    max_steps: int = field(default=50, kw_only=True)
+    timeout: float = field(default=600.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_name("an agent", "name", self.name)
+        where = f"agent {self.name!r}"
+        if self.name in (OWNER, ENGINE):
+            raise DeclarationError(where, "has a name that history keeps for the owner and the engine")
+        instructions = (self.instructions,) if isinstance(self.instructions, str) else tuple(self.instructions)
+        if not all(isinstance(part, str) for part in instructions):
+            raise DeclarationError(where, "instructions are not text")
+        put = object.__setattr__
+        put(self, "instructions", tuple(part for part in instructions if part))
+        put(self, "blocks", tuple(_attachment(where, block) for block in _several(where, "blocks", self.blocks)))
+        put(self, "wakes_on", tuple(_wake(where, wake) for wake in _several(where, "wakes_on", self.wakes_on)))
+        put(self, "tools", tuple(as_tool(function) for function in _several(where, "tools", self.tools)))
+        self._check_model(where)
+        self._check_bounds(where)
+        self._check_unique(where)
+
+    def _check_model(self, where: str) -> None:
+        if self.model is None or (isinstance(self.model, str) and self.model):
+            return
+        if isinstance(self.model, str) or not hasattr(self.model, "respond"):
+            raise DeclarationError(where, f"model is {self.model!r}; give a name or an object with respond()")
+
+    def _check_bounds(self, where: str) -> None:
+        if isinstance(self.max_steps, bool) or not isinstance(self.max_steps, int) or self.max_steps < 1:
+            raise DeclarationError(where, f"max_steps is {self.max_steps!r}; give 1 or more")
+        if not isinstance(self.timeout, int | float) or not self.timeout > 0:
+            raise DeclarationError(where, f"timeout is {self.timeout!r}; give seconds, more than 0")
+
+    def _check_unique(self, where: str) -> None:
+        labels: set[str] = set()
+        for attachment in self.attachments:
+            if attachment.block.label in labels:
+                raise DeclarationError(where, f"has two blocks labelled {attachment.block.label!r}")
+            labels.add(attachment.block.label)
+        blocks = {id(attachment.block) for attachment in self.attachments}
+        for wake in self.wakes:
+            if id(wake.block) not in blocks:
+                raise DeclarationError(
+                    where, f"is woken by block {wake.block.label!r}, which it cannot see; add it to blocks"
+                )
+        names: set[str] = set(MEMORY_TOOLS)
+        for tool in self.toolbox:
+            if tool.name in names:
+                raise DeclarationError(where, f"has two tools called {tool.name!r}")
+            names.add(tool.name)
+
+    # What was given, in the form that __post_init__ brought it into.
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """The blocks with their grants."""
+        return self.blocks  # type: ignore[return-value]  # normalised in __post_init__
+
+    @property
+    def wakes(self) -> tuple[Wake, ...]:
+        """What wakes the agent, besides messages."""
+        return self.wakes_on  # type: ignore[return-value]  # normalised in __post_init__
+
+    @property
+    def toolbox(self) -> tuple[Tool, ...]:
+        """The tools it was given."""
+        return self.tools  # type: ignore[return-value]  # normalised in __post_init__
+
+    @property
+    def instruction_parts(self) -> tuple[str, ...]:
+        """The instructions, part by part."""
+        return self.instructions  # type: ignore[return-value]  # normalised in __post_init__
+
+    def merged(self, other: Agent) -> Agent:
+        """This agent with what the other one of the same name adds; what contradicts raises."""
+        where = f"agent {self.name!r}"
+        if self.model is not None and other.model is not None and self.model != other.model:
+            raise DeclarationError(where, f"has model {self.model!r} in one team and {other.model!r} in the other")
+        attachments = {id(attachment.block): attachment for attachment in self.attachments}
+        for attachment in other.attachments:
+            mine = attachments.setdefault(id(attachment.block), attachment)
+            if mine.grant != attachment.grant:
+                raise DeclarationError(
+                    where,
+                    f"is granted {mine.grant} on block {mine.block.label!r} in one team"
+                    f" and {attachment.grant} in the other",
+                )
+        return Agent(
+            self.name,
+            tuple(dict.fromkeys((*self.instruction_parts, *other.instruction_parts))),
+            model=self.model if self.model is not None else other.model,
+            blocks=attachments.values(),
+            wakes_on=dict.fromkeys((*self.wakes, *other.wakes)),
+            tools=dict.fromkeys((*self.toolbox, *other.toolbox)),
+            max_steps=max(self.max_steps, other.max_steps),
+            timeout=max(self.timeout, other.timeout),
+        )
+
+
+def _several(where: str, what: str, given: object) -> Iterable[Any]:
+    if isinstance(given, Block | Attachment | Wake | Tool | str) or not isinstance(given, Iterable):
+        raise DeclarationError(where, f"{what} is a {type(given).__name__}; give a list")
+    return given
+
+
+def _attachment(where: str, given: object) -> Attachment:
+    if isinstance(given, Block | Attachment):
+        return Attachment.of(given)
+    raise DeclarationError(where, f"has a {type(given).__name__} among its blocks; give Block objects")
+
+
+def _wake(where: str, given: object) -> Wake:
+    if isinstance(given, Block):
+        return Wake(given)
+    if isinstance(given, Wake):
+        return given
+    raise DeclarationError(where, f"has a {type(given).__name__} in wakes_on; give Block or Wake objects")

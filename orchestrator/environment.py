@@ -1,0 +1,57 @@
+"""One clock, one source of ids, one randomness, one way to run what blocks: nowhere else are they made.
+
+Handing in another environment is what makes a run repeatable.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio.to_thread
+
+_T = TypeVar("_T")
+
+
+class Environment:
+    """The real one. Override what a test or a simulation needs to decide.
+
+    Args:
+        seed: makes `random` repeat itself.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        #: For jitter and other choices that need not be secret.
+        self.random = random.Random(seed)
+
+    def now(self) -> float:
+        """The time of day, in Unix seconds; for records, never for decisions."""
+        return time.time()
+
+    def new_id(self, kind: str) -> str:
+        """A new id, unique in every store: `kind`, a dash, and 16 hexadecimal digits."""
+        return f"{kind}-{uuid.uuid4().hex[:16]}"
+
+    async def run_blocking(self, function: Callable[[], _T]) -> _T:
+        """Run a function that may block, out of the way of the event loop.
+
+        It is never abandoned: when the caller is cancelled, the wait goes on until the function returns.
+        """
+        if _time_is_simulated():
+            # A thread does not hold a mock clock back: every deadline would pass while it works.
+            return function()
+        return await anyio.to_thread.run_sync(function)
+
+
+def _time_is_simulated() -> bool:
+    trio_testing = sys.modules.get("trio.testing")
+    if trio_testing is None:
+        return False
+    try:
+        return isinstance(sys.modules["trio"].lowlevel.current_clock(), trio_testing.MockClock)
+    except RuntimeError:  # another event loop is running
+        return False

@@ -1,0 +1,204 @@
+"""What happened: one ordered log, written in the transactions that it tells of.
+
+The names, the fields and the JSON form (`event_to_json`, `event_from_json`) are a contract.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from orchestrator.messages import ToolCall, Usage
+
+TurnStatus = Literal["running", "done", "failed", "cancelled", "timed_out"]
+RunStatus = Literal["running", "complete", "budget", "waiting", "failed", "cancelled"]
+
+
+class Cause(BaseModel):
+    """Why a turn was started: a message, a change that wakes, or a block that calls."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["message", "change", "call"]
+    #: The run whose message it is.
+    run: str | None = None
+    #: The block that changed or calls, at which version, and who wrote that.
+    key: str | None = None
+    label: str | None = None
+    version: int = 0
+    by: str | None = None
+    #: Which of the team's wakes, by its place in the declaration.
+    wake: int | None = None
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    #: Its place in the log: 1, 2, 3, … without gaps.
+    seq: int
+    #: When, in Unix seconds. Order is by `seq`, never by time.
+    at: float
+
+
+class BlockCreated(_Event):
+    """A block came to be, at version 1."""
+
+    type: Literal["block_created"] = "block_created"
+    key: str
+    label: str
+    agent: str | None
+    value: str
+    limit: int
+    read_only: bool
+
+
+class BlockAttached(_Event):
+    """An agent now sees a block, or may do something else with it than before."""
+
+    type: Literal["block_attached"] = "block_attached"
+    agent: str
+    key: str
+    label: str
+    grant: str
+
+
+class BlockChanged(_Event):
+    """A block has a new version."""
+
+    type: Literal["block_changed"] = "block_changed"
+    key: str
+    label: str
+    version: int
+    value: str
+    limit: int
+    #: "insert", "replace", "rethink", or what the engine did: "claim", "release".
+    operation: str
+    by: str
+    turn: str | None
+    #: The runs that the change was made for, oldest first.
+    runs: tuple[str, ...]
+
+
+class ChangeRefused(_Event):
+    """A change was not made. The agent was told why."""
+
+    type: Literal["change_refused"] = "change_refused"
+    label: str
+    operation: str
+    by: str
+    turn: str | None
+    run: str | None
+    #: A stable word for the reason, and the reason in a sentence.
+    code: str
+    reason: str
+
+
+class RunStarted(_Event):
+    """A message opened a run."""
+
+    type: Literal["run_started"] = "run_started"
+    run: str
+    #: Whom the message is for, and what it says.
+    agent: str
+    text: str
+    #: The budget: turns, and US dollars where set.
+    max_turns: int
+    max_usd: float | None = None
+
+
+class TurnStarted(_Event):
+    """An agent was activated."""
+
+    type: Literal["turn_started"] = "turn_started"
+    turn: str
+    #: The run it is charged to; and all the runs whose writes woke it, that one first.
+    run: str
+    runs: tuple[str, ...]
+    agent: str
+    attempt: int
+    causes: tuple[Cause, ...]
+
+
+class StepTaken(_Event):
+    """A model answered; its tool calls come next."""
+
+    type: Literal["step_taken"] = "step_taken"
+    turn: str
+    run: str
+    agent: str
+    step: int
+    #: The version of each block that the model was shown, by key.
+    shown: dict[str, int]
+    text: str
+    tool_calls: tuple[ToolCall, ...]
+    usage: Usage
+
+
+class ToolAnswered(_Event):
+    """A tool call was answered."""
+
+    type: Literal["tool_answered"] = "tool_answered"
+    turn: str
+    run: str
+    agent: str
+    step: int
+    call: int
+    name: str
+    text: str
+    ok: bool
+
+
+class TurnEnded(_Event):
+    """A turn ended, for once and for all."""
+
+    type: Literal["turn_ended"] = "turn_ended"
+    turn: str
+    run: str
+    runs: tuple[str, ...]
+    agent: str
+    status: TurnStatus
+    #: What it said at the end; and what went wrong, if something did.
+    text: str
+    error: str | None
+    steps: int
+    usage: Usage
+    #: The latest version of each block that it was shown, by key.
+    shown: dict[str, int]
+
+
+class RunEnded(_Event):
+    """A run ended, for once and for all."""
+
+    type: Literal["run_ended"] = "run_ended"
+    run: str
+    status: RunStatus
+    output: str
+    error: str | None
+
+
+Event = Annotated[
+    BlockCreated
+    | BlockAttached
+    | BlockChanged
+    | ChangeRefused
+    | RunStarted
+    | TurnStarted
+    | StepTaken
+    | ToolAnswered
+    | TurnEnded
+    | RunEnded,
+    Field(discriminator="type"),
+]
+
+_EVENT: Final[TypeAdapter[Event]] = TypeAdapter(Event)
+
+
+def event_to_json(event: Event) -> str:
+    """The event as one line of JSON."""
+    return event.model_dump_json()
+
+
+def event_from_json(text: str | bytes) -> Event:
+    """The event that `event_to_json` wrote; `pydantic.ValidationError` for anything else."""
+    return _EVENT.validate_json(text)

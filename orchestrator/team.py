@@ -1,0 +1,251 @@
+"""A set of agents, joined by the blocks that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from orchestrator.agents import Agent, Wake
+from orchestrator.blocks import Attachment, Block, BlockState, Grant, check_name
+from orchestrator.errors import AmbiguousLabel, DeclarationError
+from orchestrator.ports import Attached
+
+if TYPE_CHECKING:
+    from networkx import MultiDiGraph
+
+
+class Edge(NamedTuple):
+    """From an agent that may change a block to an agent that sees it."""
+
+    block: str
+    source: str
+    target: str
+    #: What the source may do.
+    grant: Grant
+    #: Whether a change wakes the target.
+    wakes: bool
+
+
+class WakeEntry(NamedTuple):
+    """A wake of the team: its number, the stored key of its block, and the agents that have it."""
+
+    number: int
+    wake: Wake
+    key: str
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Team:
+    """Agents that share blocks. A declaration: it opens nothing and starts nothing.
+
+    Args:
+        name: part of the key under which its blocks are stored.
+        agents: at least one; messages go to the first.
+        entry: the name of the agent that messages go to instead.
+
+    `team | team` is the team of both: agents of one name become one, the left name and entry stay.
+    """
+
+    name: str
+    agents: tuple[Agent, ...] | Iterable[Agent]
+    entry: str = field(default="", kw_only=True)
+    _agents: dict[str, Agent] = field(init=False, repr=False)
+    _keys: dict[int, str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_name("a team", "name", self.name)
+        where = f"team {self.name!r}"
+        put = object.__setattr__
+        if isinstance(self.agents, Agent) or not isinstance(self.agents, Iterable):
+            raise DeclarationError(where, "its agents are not a list")
+        put(self, "agents", tuple(self.agents))
+        for agent in self.members:
+            if not isinstance(agent, Agent):
+                raise DeclarationError(where, f"has a {type(agent).__name__} among its agents")
+        by_name = {agent.name: agent for agent in self.members}
+        if not by_name:
+            raise DeclarationError(where, "has no agents")
+        if len(by_name) < len(self.members):
+            names = [agent.name for agent in self.members]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise DeclarationError(where, f"has two agents called {twice!r}")
+        put(self, "_agents", by_name)
+        entry = getattr(self.entry, "name", self.entry) or self.members[0].name
+        if entry not in by_name:
+            raise DeclarationError(where, f"entry {entry!r} is none of its agents: {', '.join(by_name)}")
+        put(self, "entry", entry)
+        put(self, "_keys", self._named(where))
+        self._check_wakes(where)
+
+    def _named(self, where: str) -> dict[int, str]:
+        """The stored key of each block, by the identity of its declaration."""
+        holders: dict[int, list[str]] = {}
+        blocks: dict[int, Block] = {}
+        for agent in self.members:
+            for attachment in agent.attachments:
+                blocks[id(attachment.block)] = attachment.block
+                holders.setdefault(id(attachment.block), []).append(agent.name)
+        keys: dict[int, str] = {}
+        shared: set[str] = set()
+        for identity, block in blocks.items():
+            if len(holders[identity]) == 1:
+                keys[identity] = f"{self.name}:{holders[identity][0]}/{block.label}"
+                continue
+            key = f"{self.name}:{block.key or block.label}"
+            if key in shared:
+                raise DeclarationError(
+                    where,
+                    f"has two shared blocks that would be stored as {key!r};"
+                    " give each its own key=, or give the agents the same Block object",
+                )
+            shared.add(key)
+            keys[identity] = key
+        return keys
+
+    def _check_wakes(self, where: str) -> None:
+        for agent in self.members:
+            for wake in agent.wakes:
+                for name in wake.by:
+                    if name not in self._agents:
+                        raise DeclarationError(
+                            where, f"agent {agent.name!r} is woken by {name!r}, who is none of its agents"
+                        )
+
+    @property
+    def members(self) -> tuple[Agent, ...]:
+        """The agents, in the order of their declaration."""
+        return self.agents  # type: ignore[return-value]  # normalised in __post_init__
+
+    def agent(self, name: str) -> Agent:
+        """The agent of that name; `DeclarationError` lists those there are."""
+        try:
+            return self._agents[name]
+        except KeyError:
+            raise DeclarationError(
+                f"team {self.name!r}", f"has no agent {name!r}; it has {', '.join(self._agents)}"
+            ) from None
+
+    def key_of(self, block: Block) -> str:
+        """The key under which a block of this team is stored."""
+        return self._keys[id(block)]
+
+    def attached(self, agent: Agent) -> tuple[Attached, ...]:
+        """The blocks of an agent as a store keeps them."""
+        keys = self._keys
+        return tuple(Attached(a.block.label, keys[id(a.block)], a.grant) for a in agent.attachments)
+
+    @cached_property
+    def blocks(self) -> dict[str, Block]:
+        """The declared blocks by stored key, in the order of their declaration."""
+        found: dict[str, Block] = {}
+        for agent in self.members:
+            for attachment in agent.attachments:
+                found[self._keys[id(attachment.block)]] = attachment.block
+        return found
+
+    @cached_property
+    def holders(self) -> dict[str, tuple[tuple[str, Attachment], ...]]:
+        """By stored key, the agents that see the block, each with its attachment."""
+        found: dict[str, list[tuple[str, Attachment]]] = {}
+        for agent in self.members:
+            for attachment in agent.attachments:
+                found.setdefault(self._keys[id(attachment.block)], []).append((agent.name, attachment))
+        return {key: tuple(holders) for key, holders in found.items()}
+
+    @cached_property
+    def wakes(self) -> tuple[WakeEntry, ...]:
+        """What wakes whom, each wake once."""
+        members: dict[Wake, list[str]] = {}
+        for agent in self.members:
+            for wake in agent.wakes:
+                members.setdefault(wake, []).append(agent.name)
+        return tuple(
+            WakeEntry(number, wake, self.key_of(wake.block), tuple(names))
+            for number, (wake, names) in enumerate(members.items())
+        )
+
+    def initial_state(self, key: str) -> BlockState:
+        """The declared block as it is stored when it is first created."""
+        block = self.blocks[key]
+        holders = self.holders[key]
+        own = len(holders) == 1
+        return BlockState(
+            key=key,
+            label=block.label,
+            agent=holders[0][0] if own else None,
+            value=block.value,
+            description=block.description,
+            limit=block.limit,
+            read_only=block.read_only,
+            tags=block.tags,
+            metadata=dict(block.metadata),
+            rethink=block.rethink,
+            placement=block.placement or ("system" if own or block.read_only else "tail"),
+        )
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """What each block is called, by stored key: its label, or `agent/label` where that is not enough."""
+        labels = [block.label for block in self.blocks.values()]
+        return {
+            key: block.label if labels.count(block.label) == 1 else f"{self.holders[key][0][0]}/{block.label}"
+            for key, block in self.blocks.items()
+        }
+
+    def key(self, name: str) -> str:
+        """The stored key of the block called `label` or `agent/label`.
+
+        `AmbiguousLabel` lists the candidates; `DeclarationError` the blocks there are.
+        """
+        keys = [key for key, block in self.blocks.items() if block.label == name]
+        if len(keys) > 1:
+            raise AmbiguousLabel(name, [self.names[key] for key in keys])
+        if not keys:
+            agent, _, label = name.partition("/")
+            keys = [
+                key
+                for key, block in self.blocks.items()
+                if block.label == label and any(holder == agent for holder, _ in self.holders[key])
+            ]
+        if not keys:
+            known = ", ".join(self.names.values()) or "none"
+            raise DeclarationError(f"team {self.name!r}", f"has no block {name!r}; it has: {known}")
+        return keys[0]
+
+    @cached_property
+    def edges(self) -> tuple[Edge, ...]:
+        """Who can tell whom something, by which block."""
+        woken = {(entry.key, member) for entry in self.wakes for member in entry.members}
+        return tuple(
+            Edge(self.names[key], source, target, attachment.grant, (key, target) in woken)
+            for key, holders in self.holders.items()
+            for source, attachment in holders
+            if attachment.grant > Grant.READ
+            for target, _ in holders
+            if target != source
+        )
+
+    @cached_property
+    def graph(self) -> MultiDiGraph[str]:
+        """The team as a networkx graph: agents are nodes, an edge's key is the block that makes it."""
+        from networkx import MultiDiGraph  # takes longer to import than everything else here
+
+        graph: MultiDiGraph[str] = MultiDiGraph(name=self.name)
+        for agent in self.members:
+            graph.add_node(agent.name, agent=agent, entry=agent.name == self.entry)
+        for edge in self.edges:
+            graph.add_edge(edge.source, edge.target, key=edge.block, grant=str(edge.grant), wakes=edge.wakes)
+        return graph
+
+    def __or__(self, other: Team) -> Team:
+        """The team of both."""
+        if not isinstance(other, Team):
+            return NotImplemented
+        agents = dict(self._agents)
+        for agent in other.members:
+            mine = agents.get(agent.name)
+            agents[agent.name] = agent if mine is None or mine is agent else mine.merged(agent)
+        return Team(self.name, agents.values(), entry=self.entry)

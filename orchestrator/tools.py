@@ -1,0 +1,206 @@
+"""What an agent can do: tools made from functions, and the answers to their calls."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, NoReturn, get_type_hints
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, create_model
+
+from orchestrator.blocks import unusable
+from orchestrator.edits import Edit
+from orchestrator.errors import DeclarationError, ToolError
+from orchestrator.messages import ToolSpec
+
+_TOOL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+
+#: Arguments longer than this are not parsed; no block and no sensible tool takes a text of this size.
+_MOST_ARGUMENTS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """What a tool may know about the call: give a parameter this type and it is filled in."""
+
+    agent: str
+    run: str
+    turn: str
+    step: int
+    #: Which of the step's calls, from 0.
+    call: int
+    #: The blocks as the model was shown them, by label.
+    blocks: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        """The same for every attempt at this call, and unique to it: hand it to services that take one."""
+        return f"{self.run}/{self.turn}/{self.step}/{self.call}"
+
+
+class BlockEdit(NamedTuple):
+    """Returned by a tool: change this block of the calling agent, and answer with `answer`.
+
+    The change and the answer are written in one transaction. Grants, limit and guard hold as for
+    the memory tools; a refusal becomes the answer.
+    """
+
+    label: str
+    edit: Edit
+    answer: str = ""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Tool:
+    """A function that a model may call, with what the model needs to know about it."""
+
+    name: str
+    description: str
+    function: Callable[..., Any]
+    arguments: type[BaseModel] = field(repr=False)
+    #: The parameter that wants the `ToolContext`, if there is one.
+    context: str | None = None
+    #: A plain function may block, so it runs in a worker thread.
+    is_async: bool = False
+
+    @property
+    def spec(self) -> ToolSpec:
+        """The tool as a model sees it."""
+        schema = self.arguments.model_json_schema()
+        schema.pop("title", None)
+        for parameter in schema.get("properties", {}).values():
+            parameter.pop("title", None)
+        return ToolSpec(self.name, self.description, schema)
+
+    def bind(self, arguments: Mapping[str, Any], context: ToolContext) -> Callable[[], Any]:
+        """The call, ready to be made; a `ToolError` says which arguments do not fit."""
+        try:
+            checked = self.arguments.model_validate(dict(arguments))
+        except pydantic.ValidationError as error:
+            raise ToolError(f"{self.name} was not called: {_misfits(error)}") from None
+        values = {name: getattr(checked, name) for name in type(checked).model_fields}
+        if self.context is not None:
+            values[self.context] = context
+        return lambda: self.function(**values)
+
+
+def tool(function: Callable[..., Any]) -> Tool:
+    """Make a tool of a function: name, docstring and annotated parameters are what the model sees.
+
+    An async function runs in the event loop, a plain one in a worker thread. What it returns is the
+    answer: text as it is, anything else as JSON, a `BlockEdit` as a change of a block. Raise
+    `ToolError` to refuse.
+
+        @tool
+        async def lookup(city: Annotated[str, Field(description="in English")]) -> str:
+            '''The weather in a city, now.'''
+    """
+    name = getattr(function, "__name__", "")
+    where = f"tool {name!r}"
+    if not callable(function) or not _TOOL_NAME.fullmatch(name):
+        raise DeclarationError(where, "is not a function with a name made of letters, digits, '_' and '-'")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise DeclarationError(where, "is a generator; return the answer instead")
+    description = inspect.getdoc(function)
+    if not description:
+        raise DeclarationError(where, "has no docstring; models decide by it when to call the tool")
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except Exception as error:
+        raise DeclarationError(where, f"has an annotation that cannot be resolved: {error}") from error
+    context, fields = None, {}
+    for parameter in inspect.signature(function).parameters.values():
+        if hints.get(parameter.name) is ToolContext:
+            context = parameter.name
+        else:
+            fields[parameter.name] = _field(where, parameter, hints)
+    try:
+        arguments = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+        arguments.model_json_schema()
+    except (pydantic.errors.PydanticUserError, NameError, TypeError) as error:
+        raise DeclarationError(where, f"has parameters that JSON cannot express: {error}") from error
+    return Tool(name, description, function, arguments, context, inspect.iscoroutinefunction(function))
+
+
+def _field(where: str, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Any:
+    if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+        raise DeclarationError(where, f"parameter {parameter.name!r} cannot be given by name")
+    if parameter.name not in hints:
+        raise DeclarationError(where, f"parameter {parameter.name!r} has no type; models need one")
+    if parameter.name.startswith("_"):
+        raise DeclarationError(where, f"parameter {parameter.name!r} begins with an underscore")
+    return (hints[parameter.name], ... if parameter.default is parameter.empty else parameter.default)
+
+
+def as_tool(function: Tool | Callable[..., Any]) -> Tool:
+    """A tool, whether it was given as one or as a function."""
+    return function if isinstance(function, Tool) else tool(function)
+
+
+def parse_arguments(name: str, arguments: dict[str, Any] | str) -> dict[str, Any]:
+    """The arguments of a call as an object, or a `ToolError` that says what is wrong with them."""
+    if not isinstance(arguments, str):
+        _check_texts(name, arguments)
+        return arguments
+    if len(arguments) > _MOST_ARGUMENTS:
+        raise ToolError(f"{name} was not called: its arguments have {len(arguments):,} characters; shorten them")
+    if not arguments.strip():
+        return {}
+    try:
+        parsed = json.loads(arguments, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ToolError(f"{name} was not called: its arguments are not valid JSON: {error}") from None
+    if parsed is None:
+        return {}
+    if not isinstance(parsed, dict):
+        raise ToolError(f"{name} was not called: its arguments are not a JSON object, but {type(parsed).__name__}")
+    _check_texts(name, parsed)
+    return parsed
+
+
+def answer_text(result: object) -> str:
+    """What a tool returned, as the text that the model is shown."""
+    if result is None:
+        return "Done."
+    if isinstance(result, str):
+        return result
+    try:
+        return pydantic.TypeAdapter(Any).dump_json(result).decode()
+    except (pydantic.errors.PydanticSchemaGenerationError, ValueError):
+        return str(result)
+
+
+def _check_texts(name: str, value: object) -> None:
+    """Refuse texts that cannot be stored or sent; nested ones too, without recursion of our own."""
+    rest = [value]
+    while rest:
+        item = rest.pop()
+        if isinstance(item, str):
+            if problem := unusable(item):
+                raise ToolError(f"{name} was not called: its arguments hold {problem}")
+        elif isinstance(item, dict):
+            rest.extend(item)
+            rest.extend(item.values())
+        elif isinstance(item, list):
+            rest.extend(item)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is given twice")
+    return found
+
+
+def _no_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a number in JSON")
+
+
+def _misfits(error: pydantic.ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(map(str, detail['loc'])) or 'arguments'}: {detail['msg'].lower()}" for detail in error.errors()
+    )
