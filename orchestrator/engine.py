@@ -1,0 +1,349 @@
+"""A team alive: messages come in, turns run side by side, runs come to an end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import anyio
+from anyio.abc import TaskGroup
+
+from orchestrator.blocks import unusable
+from orchestrator.environment import Environment
+from orchestrator.errors import DeclarationError, ModelNotFound, RunError, Stuck, TurnFailed
+from orchestrator.events import BlockChanged, Event, RunStatus
+from orchestrator.feed import Feed
+from orchestrator.ledger import ClaimRefused, Ledger
+from orchestrator.messages import Usage
+from orchestrator.models import VARIABLE, find_model
+from orchestrator.ports import Model, RunRecord, Store, Transaction, TurnRecord
+from orchestrator.runs import Blocks, Budget, Run
+from orchestrator.scheduler import Scheduler, Start, Verdict
+from orchestrator.stores import MemoryStore
+from orchestrator.team import Team
+from orchestrator.turn import Activation
+
+_T = TypeVar("_T")
+
+#: How many events are read at a time when a store is opened that was used before.
+_REPLAY: Final = 1000
+
+
+@dataclass(slots=True)
+class _Going:
+    """A run that has not ended, for those who wait for it."""
+
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    result: Run | None = None
+    #: The turns that are charged to it, each with the runs it works for; and a bell for when one ends.
+    turns: dict[anyio.CancelScope, tuple[str, ...]] = field(default_factory=dict)
+    turn_ended: anyio.Event = field(default_factory=anyio.Event)
+
+
+class Orchestrator:
+    """Runs a team. Use it as an async context manager; leaving it cancels what still runs.
+
+    Args:
+        team: what to run.
+        store: where blocks, history and log are kept; a new `MemoryStore` by default.
+        model: a name or a `Model`, for every agent, whatever model it names itself.
+        environment: clock, ids, randomness, and how blocking work is run.
+        max_concurrency: the most turns at once; None for no limit.
+
+    Raises:
+        ModelNotFound: an agent has no model, or one that is not known; at once, before anything is opened.
+    """
+
+    def __init__(
+        self,
+        team: Team,
+        store: Store | None = None,
+        *,
+        model: str | Model | None = None,
+        environment: Environment | None = None,
+        max_concurrency: int | None = None,
+    ) -> None:
+        if not isinstance(team, Team):
+            raise DeclarationError("an orchestrator", f"needs a Team, not {type(team).__name__}")
+        if max_concurrency is not None and (not isinstance(max_concurrency, int) or max_concurrency < 1):
+            raise DeclarationError("an orchestrator", f"max_concurrency is {max_concurrency!r}; give 1 or more")
+        self.team = team
+        self._models = _models(team, model)
+        self._store = MemoryStore() if store is None else store
+        self._environment = environment or Environment()
+        self._ledger = Ledger(team, self._environment)
+        self._scheduler = Scheduler(team, max_concurrency)
+        self._feed = Feed(self._store)
+        self._going: dict[str, _Going] = {}
+        self._failures: dict[str, Exception] = {}
+        self._group: TaskGroup | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._group is not None:
+            raise RunError("this orchestrator was opened before; make a new one")
+        while events := await self._store.events(self._feed.last, _REPLAY):
+            self._observe(events)
+        await self._commit(self._ledger.declare)
+        group = anyio.create_task_group()
+        await group.__aenter__()
+        self._group = group
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        assert self._group is not None
+        with anyio.CancelScope(shield=True):
+            for id in list(self._going):
+                await self._stop(id, "cancelled")
+        self._feed.close()
+        self._group.cancel_scope.cancel()
+        try:
+            if error is None or isinstance(error, anyio.get_cancelled_exc_class()):
+                return await self._group.__aexit__(kind, error, traceback)
+            # The caller's own error passes as it is, not in a group.
+            await self._group.__aexit__(None, None, None)
+            return None
+        except BaseExceptionGroup as group:
+            if len(group.exceptions) > 1:
+                raise
+            raise group.exceptions[0] from group.exceptions[0].__cause__
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._store.close()
+
+    async def run(self, message: str, *, agent: str | None = None, budget: Budget | None = None) -> Run:
+        """Give the team a message and wait until nobody is awake, or the budget is spent.
+
+        Several runs may go on at once; each agent takes one turn at a time. A run that fails is
+        returned, with `Run.error`, not raised. Cancelling this call cancels the run.
+
+        Args:
+            agent: who gets the message; by default the team's entry.
+        """
+        if self._group is None:
+            raise RunError("the orchestrator is not open; use: async with Orchestrator(…) as live")
+        if not isinstance(message, str) or unusable(message):
+            raise RunError("a message must be text without NUL characters and halves of surrogate pairs")
+        to = self.team.agent(agent or self.team.entry).name
+        budget = budget or Budget()
+        record = RunRecord(id=self._environment.new_id("run"), agent=to, text=message)
+        going = self._going[record.id] = _Going()
+        await self._commit(lambda tx: self._ledger.start_run(tx, record, max_turns=budget.turns, max_usd=budget.usd))
+        try:
+            with anyio.move_on_after(budget.seconds) as deadline:
+                await going.ended.wait()
+            if deadline.cancelled_caught:
+                await self._stop(record.id, "budget")
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self._stop(record.id, "cancelled")
+            raise
+        if going.result is None:
+            raise RunError("the orchestrator was closed before the run had ended")
+        return going.result
+
+    def watch(
+        self, *, block: str | None = None, run: str | None = None, after: int | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """Events as they happen, in the order of the log; what the watcher is too slow for is not lost.
+
+            async with live.watch(block="organization") as changes:
+                async for change in changes: ...
+
+        Args:
+            block: only changes of this block.
+            run: only what happens for this run.
+            after: begin after the event with this number (0: with the first); by default, with the next one.
+        """
+        key = None if block is None else self.team.key(block)
+
+        def wanted(event: Event) -> bool:
+            if key is not None and not (isinstance(event, BlockChanged) and event.key == key):
+                return False
+            return run is None or run == getattr(event, "run", None) or run in getattr(event, "runs", ())
+
+        return self._watched(self._feed.last if after is None else after, wanted)
+
+    @asynccontextmanager
+    async def _watched(self, after: int, wanted: Callable[[Event], bool]) -> AsyncIterator[AsyncIterator[Event]]:
+        async with aclosing(self._feed.follow(after, wanted)) as events:  # type: ignore[type-var]
+            yield events
+
+    # --- deciding
+
+    async def _commit(self, work: Callable[[Transaction], _T]) -> _T:
+        result, events = await self._store.transact(work)
+        self._observe(events)
+        self._decide()
+        return result
+
+    def _observe(self, events: Sequence[Event]) -> None:
+        for event in self._feed.put(events):
+            self._scheduler.observe(event)
+
+    def _decide(self) -> None:
+        """Start what is ready, and end what has come to its end. Synchronous: nothing changes in between."""
+        if self._group is None:
+            return
+        while (start := self._scheduler.next()) is not None:
+            scope = anyio.CancelScope()
+            if going := self._going.get(start.runs[0]):
+                going.turns[scope] = start.runs
+            self._group.start_soon(self._take, start, scope, name=f"turn of {start.agent}")
+        for verdict in self._scheduler.verdicts():
+            self._group.start_soon(self._conclude, verdict, name=f"end of {verdict.run}")
+
+    # --- acting
+
+    async def _take(self, start: Start, scope: anyio.CancelScope) -> None:
+        """Start a turn and see it through."""
+        try:
+            with scope:
+                await self._activate(start)
+        finally:
+            if going := self._going.get(start.runs[0]):
+                going.turns.pop(scope, None)
+                going.turn_ended.set()
+                going.turn_ended = anyio.Event()
+
+    async def _activate(self, start: Start) -> None:
+        id = self._environment.new_id("turn")
+        try:
+            turn = await self._commit(lambda tx: self._ledger.start_turn(tx, start, id))
+        except ClaimRefused as refusal:
+            self._scheduler.withdraw(start, refusal.version, refusal.reason)
+            self._decide()
+            return
+        except BaseException:
+            self._scheduler.withdraw(start, 0, "it was cancelled")
+            raise
+        activation = Activation(
+            turn,
+            self.team.agent(turn.agent),
+            self._models[turn.agent],
+            store=self._store,
+            ledger=self._ledger,
+            environment=self._environment,
+            commit=self._commit,
+        )
+        failure = await activation.run()
+        if failure is not None:
+            self._failures[id] = failure
+
+    async def _conclude(self, verdict: Verdict) -> None:
+        """A run has come to an end by itself."""
+        if verdict.outcome == "budget":
+            await self._close(verdict.run, "budget")
+        else:
+            await self._close(verdict.run, "complete", Stuck(verdict.waiting) if verdict.waiting else None)
+
+    async def _stop(self, id: str, status: RunStatus) -> None:
+        """End a run from outside: cancel its turns, but not those that other runs wait for as well."""
+        going = self._going.get(id)
+        if going is None:
+            return
+        self._scheduler.close(id)
+        mine = [
+            scope for scope, runs in going.turns.items() if not any(run in self._going for run in runs if run != id)
+        ]
+        for scope in mine:
+            scope.cancel()
+        while any(scope in going.turns for scope in mine):
+            await going.turn_ended.wait()
+        await self._close(id, status)
+
+    async def _close(self, id: str, status: RunStatus, error: RunError | None = None) -> None:
+        """Record the end of a run and tell whoever waits for it."""
+        run = await self._commit(lambda tx: self._ended(tx, id, status, error))
+        if going := self._going.pop(id, None):
+            going.result = run
+            going.ended.set()
+
+    def _ended(self, tx: Transaction, id: str, status: RunStatus, error: RunError | None) -> Run:
+        """End the run in the store; what it came to is read in the same transaction."""
+        record, turns = tx.run(id), tx.turns(id)
+        assert record is not None, "a run is stored when it is opened"
+        if status == "complete":
+            error = error or self._failed(turns)
+            status = "failed" if error else "complete"
+        said = [turn.text for turn in turns if turn.agent == record.agent and turn.status == "done"]
+        record = self._ledger.end_run(tx, record, status, said[-1] if said else "", str(error) if error else None)
+        charged = tuple(turn for turn in turns if turn.run == id)
+        states = {key: block for key in self.team.blocks if (block := tx.block(key))}
+        return Run(
+            id=id,
+            status=record.status,
+            output=record.output,
+            blocks=Blocks(self.team, states),
+            turns=charged,
+            usage=sum((turn.usage for turn in charged), Usage()),
+            error=error,
+        )
+
+    def _failed(self, turns: Sequence[TurnRecord]) -> TurnFailed | None:
+        """The failure that nobody made good: an agent's last turn, unless its task went back to others."""
+        last = {turn.agent: turn for turn in turns}
+        for turn in last.values():
+            if turn.status in ("failed", "timed_out") and not turn.claimed:
+                failure = TurnFailed(turn.agent, turn.status.replace("_", " "), turn.error or "")
+                failure.__cause__ = self._failures.get(turn.id)
+                return failure
+        return None
+
+
+def run_sync(
+    team: Team,
+    message: str,
+    *,
+    model: str | Model | None = None,
+    store: Store | None = None,
+    budget: Budget | None = None,
+    max_concurrency: int | None = None,
+) -> Run:
+    """Run a team once, from a script: open it, give it a message, wait for the end, close it.
+
+    Raises `RunError` inside an event loop; use `Orchestrator` there.
+    """
+
+    async def main() -> Run:
+        async with Orchestrator(team, store, model=model, max_concurrency=max_concurrency) as live:
+            return await live.run(message, budget=budget)
+
+    if _in_event_loop():
+        raise RunError("run_sync cannot be used inside an event loop; use: async with Orchestrator(…) as live")
+    return anyio.run(main)
+
+
+def _in_event_loop() -> bool:
+    try:
+        anyio.get_current_task()
+    except anyio.NoEventLoopError:
+        return False
+    return True
+
+
+def _models(team: Team, override: str | Model | None) -> dict[str, Model]:
+    """The model of each agent; each name is looked up once."""
+    found: dict[str, Model] = {}
+    models: dict[str, Model] = {}
+    for agent in team.members:
+        wanted = override or agent.model or os.environ.get(VARIABLE)
+        if not wanted:
+            raise ModelNotFound(
+                f"agent {agent.name!r} has no model. Name one: Agent({agent.name!r}, model=…), "
+                f"Orchestrator(team, model=…), --model on the command line, or {VARIABLE} in the environment; "
+                "'rehearsal' is a stand-in that needs no key"
+            )
+        if isinstance(wanted, str):
+            if wanted not in found:
+                found[wanted] = find_model(wanted)
+            wanted = found[wanted]
+        elif not hasattr(wanted, "respond"):
+            raise DeclarationError("an orchestrator", f"model is {wanted!r}; give a name or an object with respond()")
+        models[agent.name] = wanted
+    return models

@@ -1,0 +1,82 @@
+"""What a run may spend, and what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.blocks import BlockState
+from orchestrator.errors import DeclarationError, RunError
+from orchestrator.events import RunStatus
+from orchestrator.messages import Usage
+from orchestrator.ports import TurnRecord
+from orchestrator.team import Team
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What a run may spend; when one of them is spent, the run ends with status "budget".
+
+    Turns that have started are let finish when turns or dollars are spent; `seconds` cancels them.
+    """
+
+    turns: int = 1000
+    #: US dollars, as far as the models' prices are known.
+    usd: float | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.turns, bool) or not isinstance(self.turns, int) or self.turns < 1:
+            raise DeclarationError("a budget", f"turns is {self.turns!r}; give 1 or more")
+        for name, amount in (("usd", self.usd), ("seconds", self.seconds)):
+            if amount is not None and (not isinstance(amount, int | float) or not amount > 0):
+                raise DeclarationError("a budget", f"{name} is {amount!r}; give more than 0, or None for no bound")
+
+
+class Blocks(Mapping[str, BlockState]):
+    """Blocks by name: the label, or `agent/label` where several blocks have the label.
+
+    `AmbiguousLabel` lists the candidates of a label that is not enough; `DeclarationError` the names there are.
+    """
+
+    def __init__(self, team: Team, states: Mapping[str, BlockState]) -> None:
+        self._team = team
+        self._states = states
+
+    def __getitem__(self, name: str) -> BlockState:
+        return self._states[self._team.key(name)]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._team.names.values()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._team.names.values())
+
+    def __len__(self) -> int:
+        return len(self._team.names)
+
+    def __repr__(self) -> str:
+        return f"Blocks({', '.join(self)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of a message."""
+
+    id: str
+    #: "complete", "budget", "failed" or "cancelled".
+    status: RunStatus
+    #: What the agent that was addressed said last.
+    output: str
+    #: The blocks of the team when the run ended, by label, or by `agent/label`.
+    blocks: Blocks
+    #: The turns that are charged to the run, in the order in which they started.
+    turns: tuple[TurnRecord, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    #: Why it failed.
+    error: RunError | None = None
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars, as far as the models' prices are known; None if none is."""
+        return self.usage.cost

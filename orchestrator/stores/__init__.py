@@ -1,0 +1,5 @@
+"""Where a team's blocks, history and log are kept."""
+
+from orchestrator.stores.memory import MemoryStore
+
+__all__ = ["MemoryStore"]

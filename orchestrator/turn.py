@@ -1,0 +1,181 @@
+"""One turn of one agent: read, think, act, until it has nothing more to call."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Protocol, TypeVar
+
+import anyio
+
+from orchestrator.agents import Agent
+from orchestrator.blocks import Grant
+from orchestrator.edits import Shown
+from orchestrator.environment import Environment
+from orchestrator.errors import BlockError, OrchestratorError, ToolError, TurnLost
+from orchestrator.events import TurnStatus
+from orchestrator.ledger import Context, End, Ledger
+from orchestrator.memory import TOOLS, memory_specs
+from orchestrator.messages import Message, ToolCall, ToolMessage, Usage
+from orchestrator.ports import Effect, Model, ModelRequest, ModelResponse, Store, Transaction, TurnRecord
+from orchestrator.prompting import system_text, tail_text
+from orchestrator.tools import BlockEdit, Tool, ToolContext, answer_text, parse_arguments
+
+_T = TypeVar("_T")
+
+
+class Commit(Protocol):
+    """Commits a piece of work and lets everybody know what happened."""
+
+    def __call__(self, work: Callable[[Transaction], _T], /) -> Awaitable[_T]: ...
+
+
+class StepLimit(Exception):
+    """The turn wanted one more model call than the agent may make."""
+
+
+class Activation:
+    """A turn while it runs. `run` it once; it ends the turn, whatever happens."""
+
+    def __init__(
+        self,
+        turn: TurnRecord,
+        agent: Agent,
+        model: Model,
+        *,
+        store: Store,
+        ledger: Ledger,
+        environment: Environment,
+        commit: Commit,
+    ) -> None:
+        self._turn = turn
+        self._agent = agent
+        self._model = model
+        self._store = store
+        self._ledger = ledger
+        self._environment = environment
+        self._commit = commit
+        self._tools = {tool.name: tool for tool in (*TOOLS, *agent.toolbox)}
+        self._tool_specs = tuple(tool.spec for tool in agent.toolbox)
+        self._messages: list[Message] = []
+        self._usage = Usage()
+        self._steps = 0
+        self._shown: dict[str, Shown] = {}
+
+    async def run(self) -> Exception | None:
+        """Take the turn and end it: done, failed or timed out; or cancelled, if it is cancelled.
+
+        Returns what made it fail, if something did. Raises only what is meant for the whole process.
+        """
+        try:
+            with anyio.move_on_after(self._agent.timeout) as deadline:
+                await self._take_steps()
+            if deadline.cancelled_caught:
+                await self._finish("timed_out", f"took more than {self._agent.timeout:g} seconds")
+        except TurnLost as lost:  # somebody else has ended it, or goes on with it
+            return lost
+        except Exception as error:  # the outermost door of a turn: what goes wrong ends this turn only
+            await self._finish("failed", _told(error))
+            return error
+        except anyio.get_cancelled_exc_class():
+            await self._finish("cancelled", "cancelled")
+            raise
+        except BaseException as error:
+            await self._finish("failed", _told(error))
+            raise
+        return None
+
+    async def _finish(self, status: TurnStatus, error: str) -> None:
+        """End the turn although it is not done, and give back what it holds, even when cancelled."""
+        with anyio.CancelScope(shield=True), suppress(TurnLost):
+            await self._commit(lambda tx: self._ledger.end_turn(tx, self._turn, self._end(status, error=error)))
+
+    async def _take_steps(self) -> None:
+        self._messages.extend(await self._store.read(lambda rows: tuple(rows.messages(self._turn.agent))))
+        for step in range(self._agent.max_steps):
+            context = await self._store.read(lambda rows: self._ledger.context(rows, self._turn.agent))
+            self._shown = {block.key: Shown(block.version, block.value) for block in context.blocks}
+            response = self._with_ids(step, await self._model.respond(self._request(step, context)))
+            self._steps += 1
+            self._usage += response.usage.model_copy(update={"calls": 1})
+            if not response.tool_calls:
+                await self._commit(partial(self._conclude, step, response, context))
+                return
+            record = partial(self._ledger.record_step, turn=self._turn, step=step, response=response)
+            self._messages.append(await self._commit(partial(record, shown=context.versions)))
+            for number, call in enumerate(response.tool_calls):
+                self._messages.append(await self._answer(step, number, call, context))
+        raise StepLimit(f"wanted more than {self._agent.max_steps} steps")
+
+    def _conclude(self, step: int, response: ModelResponse, context: Context, tx: Transaction) -> None:
+        """The last step, and the end of the turn, in one transaction."""
+        self._ledger.record_step(tx, self._turn, step, response, context.versions)
+        self._ledger.end_turn(tx, self._turn, self._end("done", response.text))
+
+    def _request(self, step: int, context: Context) -> ModelRequest:
+        granted = [
+            (attached.label, Grant.READ if block.read_only else attached.grant)
+            for attached, block in zip(context.attached, context.blocks, strict=True)
+        ]
+        return ModelRequest(
+            agent=self._turn.agent,
+            system=system_text(self._agent.instruction_parts, context.blocks),
+            messages=tuple(self._messages),
+            tail=tail_text(context.blocks),
+            blocks={block.label: block.value for block in context.blocks},
+            tools=(*memory_specs(granted), *self._tool_specs),
+            run=self._turn.run,
+            turn=self._turn.id,
+            step=step,
+        )
+
+    def _with_ids(self, step: int, response: ModelResponse) -> ModelResponse:
+        """The answer, with an id for each tool call that tells it from the others."""
+        calls: list[ToolCall] = []
+        for number, call in enumerate(response.tool_calls):
+            if not call.id or any(call.id == other.id for other in calls):
+                call = call.model_copy(update={"id": f"{self._turn.id}-{step}-{number}"})
+            calls.append(call)
+        return response.model_copy(update={"tool_calls": tuple(calls)})
+
+    async def _answer(self, step: int, number: int, call: ToolCall, context: Context) -> ToolMessage:
+        """Run one tool call and record its answer, together with the change that it asks for."""
+        shown = {block.label: block.value for block in context.blocks}
+        tool_context = ToolContext(self._turn.agent, self._turn.run, self._turn.id, step, number, shown)
+        result = await self._result(call, tool_context)
+        return await self._commit(
+            lambda tx: self._ledger.record_answer(tx, self._turn, call, tool_context, result, self._shown)
+        )
+
+    async def _result(self, call: ToolCall, context: ToolContext) -> BlockEdit | Effect:
+        try:
+            bound = self._tool(call.name).bind(parse_arguments(call.name, call.arguments), context)
+            tool = self._tools[call.name]
+            result = await (bound() if tool.is_async else self._environment.run_blocking(bound))
+            return result if isinstance(result, BlockEdit) else Effect(text=answer_text(result), ok=True)
+        except (ToolError, BlockError) as refusal:
+            return Effect(text=str(refusal), ok=False)
+        except (Exception, SystemExit, GeneratorExit) as error:  # a tool's failure is an answer to the model
+            return Effect(text=f"{call.name} failed: {_told(error)}", ok=False)
+        except anyio.get_cancelled_exc_class():
+            if anyio.current_effective_deadline() <= anyio.current_time():
+                raise
+            # Nobody has cancelled this turn: the tool raised the exception by itself.
+            return Effect(text=f"{call.name} failed: it was cancelled from within", ok=False)
+
+    def _tool(self, name: str) -> Tool:
+        try:
+            return self._tools[name]
+        except KeyError:
+            raise ToolError(f"there is no tool {name!r}; you have: {', '.join(self._tools)}") from None
+
+    def _end(self, status: TurnStatus, text: str = "", error: str | None = None) -> End:
+        shown = {key: shown.version for key, shown in self._shown.items()}
+        return End(status, text, error, self._steps, self._usage, shown)
+
+
+def _told(error: BaseException) -> str:
+    """An error in one line; our own say enough without the name of their class."""
+    text = str(error)
+    return text if isinstance(error, OrchestratorError | StepLimit) else f"{type(error).__name__}: {text}".rstrip(": ")
