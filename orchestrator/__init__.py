@@ -35,8 +35,9 @@ from orchestrator.escaping import escape, unescape
 from orchestrator.events import Event, event_from_json, event_to_json
 from orchestrator.messages import AssistantMessage, Message, ToolCall, ToolMessage, ToolSpec, Usage, UserMessage
 from orchestrator.ports import Model, ModelRequest, ModelResponse, Store
+from orchestrator.prompting import prompt
+from orchestrator.resources import shipped
 from orchestrator.runs import Blocks, Budget, Run
-from orchestrator.shipped import shipped
 from orchestrator.team import Edge, Team
 from orchestrator.tools import BlockEdit, Tool, ToolContext, tool
 
@@ -104,6 +105,7 @@ __all__ = [
     "escape",
     "event_from_json",
     "event_to_json",
+    "prompt",
     "run_sync",
     "shipped",
     "tool",

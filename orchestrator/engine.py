@@ -190,38 +190,42 @@ class Orchestrator:
         """Start what is ready, and end what has come to its end. Synchronous: nothing changes in between."""
         if self._group is None:
             return
+        batch: list[tuple[Start, anyio.CancelScope]] = []
         while (start := self._scheduler.next()) is not None:
             scope = anyio.CancelScope()
+            batch.append((start, scope))
             if going := self._going.get(start.runs[0]):
                 going.turns[scope] = start.runs
-            self._group.start_soon(self._take, start, scope, name=f"turn of {start.agent}")
+        if batch:
+            self._group.start_soon(self._begin, batch, name="start of turns")
         for verdict in self._scheduler.verdicts():
             self._group.start_soon(self._conclude, verdict, name=f"end of {verdict.run}")
 
     # --- acting
 
-    async def _take(self, start: Start, scope: anyio.CancelScope) -> None:
-        """Start a turn and see it through."""
-        try:
-            with scope:
-                await self._activate(start)
-        finally:
-            if going := self._going.get(start.runs[0]):
-                going.turns.pop(scope, None)
-                going.turn_ended.set()
-                going.turn_ended = anyio.Event()
-
-    async def _activate(self, start: Start) -> None:
-        id = self._environment.new_id("turn")
-        try:
-            turn = await self._commit(lambda tx: self._ledger.start_turn(tx, start, id))
-        except ClaimRefused as refusal:
-            self._scheduler.withdraw(start, refusal.version, refusal.reason)
+    async def _begin(self, batch: list[tuple[Start, anyio.CancelScope]]) -> None:
+        """Start turns, all in one transaction, so that claims are made in the order of the decisions."""
+        assert self._group is not None
+        outcomes = await self._commit(lambda tx: [self._started(tx, start) for start, _ in batch])
+        refused = False
+        for (start, scope), outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, ClaimRefused):
+                self._scheduler.withdraw(start, outcome.version, outcome.reason)
+                self._forget(start, scope)
+                refused = True
+            else:
+                self._group.start_soon(self._take, start, scope, outcome, name=f"turn of {start.agent}")
+        if refused:
             self._decide()
-            return
-        except BaseException:
-            self._scheduler.withdraw(start, 0, "it was cancelled")
-            raise
+
+    def _started(self, tx: Transaction, start: Start) -> TurnRecord | ClaimRefused:
+        try:
+            return self._ledger.start_turn(tx, start, self._environment.new_id("turn"))
+        except ClaimRefused as refusal:
+            return refusal
+
+    async def _take(self, start: Start, scope: anyio.CancelScope, turn: TurnRecord) -> None:
+        """See a turn through."""
         activation = Activation(
             turn,
             self.team.agent(turn.agent),
@@ -231,9 +235,19 @@ class Orchestrator:
             environment=self._environment,
             commit=self._commit,
         )
-        failure = await activation.run()
-        if failure is not None:
-            self._failures[id] = failure
+        try:
+            with scope:
+                failure = await activation.run()
+                if failure is not None:
+                    self._failures[turn.id] = failure
+        finally:
+            self._forget(start, scope)
+
+    def _forget(self, start: Start, scope: anyio.CancelScope) -> None:
+        if going := self._going.get(start.runs[0]):
+            going.turns.pop(scope, None)
+            going.turn_ended.set()
+            going.turn_ended = anyio.Event()
 
     async def _conclude(self, verdict: Verdict) -> None:
         """A run has come to an end by itself."""

@@ -17,7 +17,7 @@ from orchestrator.blocks import BlockState
 from orchestrator.errors import BlockError, Fresh
 from orchestrator.escaping import escape
 from orchestrator.events import Cause
-from orchestrator.shipped import shipped
+from orchestrator.resources import shipped
 
 _FIRST: Final = "These are your memory blocks."
 _LAST: Final = "These are the memory blocks that you share with others, as they are now."
@@ -65,6 +65,14 @@ def refusal_text(error: BlockError) -> str:
 def change_text(block: BlockState) -> str:
     """The answer to a change that was made."""
     return f"Done: {block.label} is at version {block.version}, {len(block.value):,} of {block.limit:,} characters."
+
+
+def prompt(name: str, **variables: object) -> str:
+    """The text of a template of `prompts/`; a variable that the template names and that is not given raises.
+
+    Variables are put in as they are: `escape` what others wrote.
+    """
+    return _template(name).render(**variables).strip()
 
 
 def _view(block: BlockState) -> _View:

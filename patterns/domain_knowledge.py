@@ -1,0 +1,19 @@
+"""What a team has learned, in a block that all of it sees."""
+
+from __future__ import annotations
+
+from orchestrator import Block
+
+_DESCRIPTION = (
+    "What the team has learned about its subject, one fact on a line, each with its source."
+    " Add what others will need; do not repeat what stands here."
+)
+
+
+def domain_knowledge(value: str = "", *, label: str = "domain_knowledge", limit: int = 20_000) -> Block:
+    """A block for facts: any agent that has it appends, and all see it at their next step.
+
+    Give it to agents as `.contributor()`, so that nobody can change what others have found; to one
+    agent that tidies it as `.curator()`.
+    """
+    return Block(label, value, _DESCRIPTION, limit=limit)
