@@ -1,0 +1,178 @@
+"""What was typed for TEAM becomes a `Team`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from pathlib import Path
+from traceback import StackSummary, TracebackException
+from types import ModuleType
+from typing import Final, TypeVar
+
+from orchestrator.errors import DeclarationError
+from orchestrator.team import Team
+
+_T = TypeVar("_T")
+
+#: What has to be installed for patterns to have names; and the entry-point group in which they are.
+DISTRIBUTION: Final = "sharedblocks"
+GROUP: Final = "orchestrator.teams"
+
+#: Frames of the way to the user's code, which they need not see.
+_WAY: Final = (__file__, "<frozen importlib", str(Path(importlib.__file__).parent))
+
+_FILE: Final = re.compile(r"(?P<path>.+\.py)(?::(?P<name>.*))?", re.DOTALL)
+
+
+def load(typed: str, options: Mapping[str, object]) -> Team:
+    """The team that was typed; a function that returns one is called with the options.
+
+    `DeclarationError` says what is wrong with the words that were typed, or shows where the user's own code failed.
+    """
+    found = _find(typed)
+    if isinstance(found, Team):
+        if options:
+            raise DeclarationError(typed, f"is a Team, not a function, so it takes no {_flags(options)}")
+        return found
+    if not callable(found) or inspect.iscoroutinefunction(found):
+        what = "an async function" if callable(found) else f"a {type(found).__name__}"
+        raise DeclarationError(typed, f"is {what}; name a Team or a function that returns one")
+    _check_options(typed, found, options)
+    try:
+        made = found(**options)
+    except DeclarationError:
+        raise  # it says what and where by itself
+    except (Exception, SystemExit) as error:
+        raise DeclarationError(typed, f"failed to make the team\n{_traceback(error)}") from error
+    if not isinstance(made, Team):
+        raise DeclarationError(typed, f"returned a {type(made).__name__}, not a Team")
+    return made
+
+
+def _find(typed: str) -> object:
+    """The object that was named, by file, by module or as a pattern."""
+    if file := _FILE.fullmatch(typed):
+        return _member(file["path"], _file(file["path"]), file["name"] or "")
+    where, colon, name = typed.partition(":")
+    if not colon:
+        offered = {entry.name: entry for entry in entry_points(group=GROUP)}
+        if typed in offered:
+            return _loaded(typed, offered[typed].load)
+    if all(part.isidentifier() for part in where.split(".")):
+        module = _module(where)
+        if module is not None:
+            return _member(where, module, name)
+        if colon:
+            raise DeclarationError(typed, f"there is no module {where!r}, neither in this folder nor installed")
+    raise DeclarationError(typed, _unknown())
+
+
+def _unknown() -> str:
+    try:
+        version(DISTRIBUTION)
+    except PackageNotFoundError:
+        return (
+            f"is no file.py:object and no module:object, and patterns have names only where {DISTRIBUTION} is"
+            " installed; in a checkout: pip install -e ."
+        )
+    names = ", ".join(sorted(entry.name for entry in entry_points(group=GROUP))) or "none"
+    return f"is no pattern's name; there are: {names}. Or name a team of your own: file.py:object, module:object"
+
+
+def _file(typed: str) -> ModuleType:
+    path = Path(typed).resolve()
+    if not path.is_file():
+        raise DeclarationError(typed, "there is no such file")
+    _put_on_path(path.parent)
+    # Under its own name, so that the files beside it can import it; unless somebody else has that name.
+    name = path.stem if path.stem not in sys.modules else f"team in {path}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None, "a name that ends in .py is enough for a spec"
+    assert spec.loader is not None, "and for a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        _loaded(typed, partial(spec.loader.exec_module, module))
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _module(name: str) -> ModuleType | None:
+    """The module, from the folder one is in or from what is installed; None if there is none."""
+    _put_on_path(Path.cwd())
+
+    def load() -> ModuleType | None:
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name and f"{name}.".startswith(f"{error.name}."):
+                return None
+            raise  # it is there, and misses another one
+        return module if getattr(module, "__file__", None) else None  # else a mere folder of that name
+
+    return _loaded(name, load)
+
+
+def _put_on_path(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def _member(where: str, module: ModuleType, name: str) -> object:
+    if name and hasattr(module, name):
+        return getattr(module, name)
+    problem = f"has no {name!r}" if name else "say which object to run"
+    there = ", ".join(f"{where}:{candidate}" for candidate in _candidates(module))
+    raise DeclarationError(
+        where, f"{problem}; it holds {there}" if there else f"{problem}; it holds no Team and no function -> Team"
+    )
+
+
+def _candidates(module: ModuleType) -> Iterator[str]:
+    """The names of the teams in a module, and of the functions that say that they return one."""
+    for name, value in vars(module).items():
+        if isinstance(value, Team):
+            yield name
+        elif inspect.isfunction(value) and value.__annotations__.get("return") in (Team, "Team", "orchestrator.Team"):
+            yield f"{name} (a function)"
+
+
+def _check_options(typed: str, function: Callable[..., object], options: Mapping[str, object]) -> None:
+    parameters = inspect.signature(function).parameters.values()
+    known = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters) and (unknown := [o for o in options if o not in known]):
+        raise DeclarationError(typed, f"takes no {_flags(unknown)}")
+    for p in parameters:
+        required = p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        if required and p.name not in options:
+            how = f"give --{p.name}" if p.name in ("docs", "workers") else "which the command line cannot give"
+            raise DeclarationError(typed, f"needs {p.name!r}; {how}")
+
+
+def _flags(options: Iterable[str]) -> str:
+    return " and no ".join(f"--{name}" for name in options)
+
+
+def _loaded(where: str, load: Callable[[], _T]) -> _T:
+    try:
+        return load()
+    except (Exception, SystemExit) as error:
+        raise DeclarationError(where, f"failed while it was loaded\n{_traceback(error)}") from error
+
+
+def _traceback(error: BaseException) -> str:
+    """Where the user's code failed, without the frames that led to it."""
+    told = TracebackException.from_exception(error, compact=True)
+    link: TracebackException | None = told
+    while link is not None:
+        link.stack = StackSummary.from_list(frame for frame in link.stack if not frame.filename.startswith(_WAY))
+        link = link.__cause__ or link.__context__
+    return "".join(told.format()).rstrip()

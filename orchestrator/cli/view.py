@@ -1,0 +1,141 @@
+"""A team at work, as a table on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.cli.lines import brief, change, ending
+from orchestrator.events import BlockChanged, Event, StepTaken, ToolAnswered, TurnEnded, TurnStarted
+from orchestrator.messages import ToolCall
+from orchestrator.team import Team
+
+
+@dataclass
+class _AgentRow:
+    name: str
+    doing: str = "idle"
+    style: str = "dim"
+    busy: bool = False
+    turns: int = 0
+    #: What it has called in this step.
+    calls: Sequence[ToolCall] = ()
+
+    def do(self, doing: str, style: str = "", *, busy: bool = True) -> None:
+        self.doing, self.style, self.busy = doing, style, busy
+
+
+@dataclass
+class _BlockRow:
+    name: str
+    version: int
+    size: int
+    limit: int
+    last: str = ""
+    #: The number of the event of its last change.
+    changed: int = 0
+
+
+class View:
+    """Shows one row for each agent and one for each block, while it is entered; then the last state stays.
+
+    Call it with each event. Every text in it is shown as it is: no markup, no escapes.
+    """
+
+    def __init__(self, team: Team, console: Console | None = None) -> None:
+        self._agents = {agent.name: _AgentRow(agent.name) for agent in team.members}
+        self._blocks: dict[str, _BlockRow] = {}
+        for key in team.blocks:
+            state = team.initial_state(key)
+            self._blocks[key] = _BlockRow(team.names[key], state.version, len(state.value), state.limit)
+        self._spinner = Spinner("line")
+        self._live = Live(self, console=console, refresh_per_second=8)
+
+    def __enter__(self) -> View:
+        self._live.start(refresh=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for row in self._agents.values():
+            if row.busy:  # cancelled from outside
+                row.do("stopped", "yellow", busy=False)
+        self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case TurnStarted():
+                self._agents[event.agent].do("thinking, step 1")
+            case StepTaken(tool_calls=[first, *_]):
+                row = self._agents[event.agent]
+                row.calls = event.tool_calls
+                row.do(f"calling {brief(first.name)}", "cyan")
+            case ToolAnswered():
+                row = self._agents[event.agent]
+                rest = row.calls[event.call + 1 :]
+                if rest:
+                    row.do(f"calling {brief(rest[0].name)}", "cyan")
+                else:
+                    row.do(f"thinking, step {event.step + 2}")
+            case TurnEnded():
+                row = self._agents[event.agent]
+                row.turns += 1
+                if event.status == "done":
+                    row.do("idle", "dim", busy=False)
+                else:
+                    row.do(f"{ending(event)}: {brief(event.error or '')}", "red", busy=False)
+            case BlockChanged():
+                block = self._blocks[event.key]
+                block.version, block.size, block.last = event.version, len(event.value), change(event)
+                block.changed = event.seq
+            case _:
+                pass
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        agents, blocks = list(self._agents.values()), list(self._blocks.values())
+        # While it runs it must fit the terminal: then those who do something, and what changed last, come first.
+        room = max(2, console.height - 6) if self._live.is_started else len(agents) + len(blocks)
+        for_blocks = max(room // 2, room - len(agents))
+        if len(blocks) > for_blocks:
+            blocks.sort(key=lambda row: row.changed, reverse=True)
+        for_agents = room - min(len(blocks), for_blocks)
+        if len(agents) > for_agents:
+            agents.sort(key=lambda row: row.doing == "idle")
+        yield self._agent_table(agents[:for_agents])
+        if blocks:
+            yield ""
+            yield self._block_table(blocks[:for_blocks])
+
+    def _agent_table(self, rows: Sequence[_AgentRow]) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+        table.add_column("agent", no_wrap=True, min_width=min(30, max(len(row.name) for row in rows)))
+        table.add_column("turns", justify="right", no_wrap=True, min_width=5)
+        table.add_column("", width=1)
+        table.add_column("doing", no_wrap=True, overflow="ellipsis")
+        for row in rows:
+            spinner = self._spinner if row.busy else ""
+            table.add_row(Text(row.name), Text(f"{row.turns:,}"), spinner, Text(row.doing, row.style))
+        if len(rows) < len(self._agents):
+            table.add_row(Text(f"and {len(self._agents) - len(rows):,} more", "dim"))
+        return table
+
+    def _block_table(self, rows: Sequence[_BlockRow]) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+        table.add_column("block", no_wrap=True, overflow="ellipsis")
+        table.add_column("version", justify="right", no_wrap=True)
+        table.add_column("characters", justify="right", no_wrap=True)
+        table.add_column("last change", no_wrap=True, overflow="ellipsis")
+        for row in rows:
+            size = f"{row.size:,} of {row.limit:,}"
+            table.add_row(Text(row.name), Text(f"{row.version:,}"), Text(size), Text(row.last))
+        if len(rows) < len(self._blocks):
+            table.add_row(Text(f"and {len(self._blocks) - len(rows):,} more", "dim"))
+        return table
