@@ -22,7 +22,8 @@ Status = Literal["open", "claimed", "done", "failed"]
 
 _HEAD: Final = re.compile(
     r"(?P<number>[1-9]\d{0,8})\. "
-    r"\[(?P<status>open|claimed|done|failed)(?: by (?P<by>[A-Za-z0-9_][A-Za-z0-9_.-]*))?(?:, try (?P<attempt>\d{1,6}))?\] "
+    r"\[(?P<status>open|claimed|done|failed)(?: by (?P<by>[A-Za-z0-9_][A-Za-z0-9_.-]*))?"
+    r"(?:, try (?P<attempt>\d{1,6}))?\] "
     r"(?:\(after (?P<after>\d{1,9}(?:, \d{1,9})*)\) )?"
     r"(?P<title>\S.*)"
 )
