@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from orchestrator.errors import DeclarationError
+from orchestrator.records import Record
 
 #: What labels and names look like: they become element names in a prompt and words in a sentence.
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -167,10 +168,8 @@ class Attachment:
         return cls(block, Grant.READ if block.read_only else Grant.REPLACE)
 
 
-class BlockState(BaseModel):
+class BlockState(Record):
     """A block as stored. `version` is 1 when it is created and grows by one with each change."""
-
-    model_config = ConfigDict(frozen=True)
 
     key: str
     label: str
@@ -181,7 +180,7 @@ class BlockState(BaseModel):
     limit: int
     read_only: bool = False
     tags: tuple[str, ...] = ()
-    metadata: dict[str, Any] = {}
+    metadata: dict[str, Any] = Field(default_factory=dict)
     rethink: Rethinking = "if_unchanged"
     placement: Placement = "tail"
     version: int = 1
@@ -189,10 +188,8 @@ class BlockState(BaseModel):
     by: str = OWNER
 
 
-class Revision(BaseModel):
+class Revision(Record):
     """One version of a block: its text, how it came about, by whom, in which turn, and when (Unix seconds)."""
-
-    model_config = ConfigDict(frozen=True)
 
     version: int
     value: str

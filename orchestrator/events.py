@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from orchestrator.messages import ToolCall, Usage
+from orchestrator.records import Record
 
 TurnStatus = Literal["running", "done", "failed", "cancelled", "timed_out"]
 RunStatus = Literal["running", "complete", "budget", "waiting", "failed", "cancelled"]
 
 
-class Cause(BaseModel):
+class Cause(Record):
     """Why a turn was started: a message, a change that wakes, or a block that calls."""
-
-    model_config = ConfigDict(frozen=True)
 
     kind: Literal["message", "change", "call"]
     #: The run whose message it is.
@@ -32,9 +31,7 @@ class Cause(BaseModel):
     wake: int | None = None
 
 
-class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
+class _Event(Record):
     #: Its place in the log: 1, 2, 3, … without gaps.
     seq: int
     #: When, in Unix seconds. Order is by `seq`, never by time.
@@ -84,6 +81,8 @@ class ChangeRefused(_Event):
     """A change was not made. The agent was told why."""
 
     type: Literal["change_refused"] = "change_refused"
+    #: The block, by key and as the agent called it; no key where the agent has no such block.
+    key: str | None
     label: str
     operation: str
     by: str
@@ -191,7 +190,7 @@ Event = Annotated[
     Field(discriminator="type"),
 ]
 
-_EVENT: Final[TypeAdapter[Event]] = TypeAdapter(Event)
+_EVENT: Final[TypeAdapter[Event]] = TypeAdapter(Event, config=ConfigDict(defer_build=True))
 
 
 def event_to_json(event: Event) -> str:

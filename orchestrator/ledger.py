@@ -343,17 +343,18 @@ class Ledger:
     # --- changes
 
     def _edit(self, tx: Transaction, turn: TurnRecord, wanted: BlockEdit, shown: Mapping[str, Shown]) -> Effect:
-        author = Author(turn.agent, turn.id)
+        author, word, key = Author(turn.agent, turn.id), operation(wanted.edit), None
         try:
             attached, block = self._find(tx, turn.agent, wanted.label)
-            text = self._apply(tx, block, wanted.edit, author, attached.grant, shown.get(block.key))
+            key = block.key
+            text = self._apply(tx, block, wanted.edit, author, attached.grant, shown.get(key))
         except BlockError as error:
-            self._refused(tx, turn, error.label, wanted.edit, author, error.code, str(error))
+            self._refused(tx, turn, (key, wanted.label), word, author, error.code, str(error))
             return Effect(text=refusal_text(error), ok=False)
         except ToolError as error:
-            self._refused(tx, turn, wanted.label, wanted.edit, author, "tool_refused", str(error))
+            self._refused(tx, turn, (key, wanted.label), word, author, "tool_refused", str(error))
             return Effect(text=str(error), ok=False)
-        block = self._change(tx, block, text, operation(wanted.edit), author, turn.runs)
+        block = self._change(tx, block, text, word, author, turn.runs)
         return Effect(text=wanted.answer or change_text(block), ok=True)
 
     def _find(self, rows: Reader, agent: str, label: str) -> tuple[Attached, BlockState]:
@@ -424,27 +425,37 @@ class Ledger:
         return changed
 
     def _release(self, tx: Transaction, turn: TurnRecord, release: Callable[[str, str], str | None], key: str) -> None:
+        """Give back what the turn holds. A turn must end, whatever the block or the user's function say to it."""
         block, author = tx.block(key), Author(ENGINE, turn.id)
-        assert block is not None
-        edit = Update(lambda text: release(text, turn.agent))
+        assert block is not None, "declared blocks are stored when a team is opened"
         try:
-            text = self._apply(tx, block, edit, author)
-        except BlockError as error:  # a turn must end, whatever the block says to what it gives back
-            self._refused(tx, turn, block.label, edit, author, error.code, str(error))
-        except Exception as error:  # nor whatever the user's function says
-            self._refused(tx, turn, block.label, edit, author, "release_failed", f"{type(error).__name__}: {error}")
+            text = self._apply(tx, block, Update(lambda text: release(text, turn.agent)), author)
+        except BlockError as error:
+            self._refused(tx, turn, (key, block.label), "release", author, error.code, str(error))
+        except Exception as error:
+            reason = f"release= raised {type(error).__name__}: {error}"
+            self._refused(tx, turn, (key, block.label), "release", author, "release_failed", reason)
         else:
             self._change(tx, block, text, "release", author, turn.runs)
 
     def _refused(
-        self, tx: Transaction, turn: TurnRecord, label: str, edit: Edit, author: Author, code: str, reason: str
+        self,
+        tx: Transaction,
+        turn: TurnRecord,
+        block: tuple[str | None, str],
+        word: str,
+        author: Author,
+        code: str,
+        reason: str,
     ) -> None:
+        key, label = block
         tx.add_event(
             ChangeRefused(
                 seq=tx.next_seq(),
                 at=self.environment.now(),
+                key=key,
                 label=label,
-                operation=operation(edit),
+                operation=word,
                 by=author.name,
                 turn=turn.id,
                 run=turn.run,

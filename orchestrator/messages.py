@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from orchestrator.records import Record
 
 
-class ToolCall(BaseModel):
+class ToolCall(Record):
     """A model asks for a tool. `arguments` is an object, or the raw text that a provider sent."""
 
-    model_config = ConfigDict(frozen=True)
-
     name: str
-    arguments: dict[str, Any] | str = {}
+    arguments: dict[str, Any] | str
     id: str | None = None
 
     def __init__(self, name: str, arguments: dict[str, Any] | str | None = None, id: str | None = None) -> None:
         super().__init__(name=name, arguments={} if arguments is None else arguments, id=id)
 
 
-class Usage(BaseModel):
+class Usage(Record):
     """What model calls used, in tokens; `cost` in US dollars where the model's price is known."""
-
-    model_config = ConfigDict(frozen=True)
 
     input_tokens: int = 0
     #: Those of the input tokens that the provider had cached.
@@ -44,29 +42,23 @@ class Usage(BaseModel):
         )
 
 
-class UserMessage(BaseModel):
+class UserMessage(Record):
     """What a person said, or why the agent was woken."""
-
-    model_config = ConfigDict(frozen=True)
 
     role: Literal["user"] = "user"
     text: str
 
 
-class AssistantMessage(BaseModel):
+class AssistantMessage(Record):
     """What the model answered."""
-
-    model_config = ConfigDict(frozen=True)
 
     role: Literal["assistant"] = "assistant"
     text: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
 
 
-class ToolMessage(BaseModel):
+class ToolMessage(Record):
     """What a tool answered to one call."""
-
-    model_config = ConfigDict(frozen=True)
 
     role: Literal["tool"] = "tool"
     #: The id of the call that is answered.

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
-
 from orchestrator.blocks import BlockState, Grant, Revision
 from orchestrator.events import Cause, Event, RunStatus, TurnStatus
 from orchestrator.messages import Message, ToolCall, ToolSpec, Usage
+from orchestrator.records import Record
 
 T = TypeVar("T")
 
@@ -37,10 +36,8 @@ class ModelRequest:
     step: int = 0
 
 
-class ModelResponse(BaseModel):
+class ModelResponse(Record):
     """What a model answered: text, calls of tools, or both. Without calls it ends the turn."""
-
-    model_config = ConfigDict(frozen=True)
 
     text: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
@@ -71,19 +68,15 @@ class Attached(NamedTuple):
     grant: Grant
 
 
-class AgentRecord(BaseModel):
+class AgentRecord(Record):
     """An agent as stored: which blocks it sees, in order."""
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     attached: tuple[Attached, ...] = ()
 
 
-class RunRecord(BaseModel):
+class RunRecord(Record):
     """A run as stored."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: str
     agent: str
@@ -93,10 +86,8 @@ class RunRecord(BaseModel):
     error: str | None = None
 
 
-class TurnRecord(BaseModel):
+class TurnRecord(Record):
     """A turn as stored. `status` and `attempt` are the fence against whoever believes it is still theirs."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: str
     run: str
@@ -114,19 +105,15 @@ class TurnRecord(BaseModel):
     usage: Usage = Usage()
 
 
-class JournalEntry(BaseModel):
+class JournalEntry(Record):
     """A model's answer, recorded before its tool calls run, with the version of each block it had seen."""
-
-    model_config = ConfigDict(frozen=True)
 
     response: ModelResponse
     shown: dict[str, int]
 
 
-class Effect(BaseModel):
+class Effect(Record):
     """What a tool call came to, recorded in the transaction of its effect, under its key."""
-
-    model_config = ConfigDict(frozen=True)
 
     text: str
     ok: bool

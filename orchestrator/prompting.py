@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
-from typing import Final, NamedTuple
-
-from jinja2 import FileSystemLoader, StrictUndefined, Template
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from orchestrator.blocks import BlockState
 from orchestrator.errors import BlockError, Fresh
 from orchestrator.escaping import escape
 from orchestrator.events import Cause
 from orchestrator.resources import shipped
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 _FIRST: Final = "These are your memory blocks."
 _LAST: Final = "These are the memory blocks that you share with others, as they are now."
@@ -99,6 +100,9 @@ def _template(name: str) -> Template:
 
 @cache
 def _environment() -> ImmutableSandboxedEnvironment:
+    from jinja2 import FileSystemLoader, StrictUndefined  # not needed to declare a team
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
     environment = ImmutableSandboxedEnvironment(
         loader=FileSystemLoader(shipped("prompts")),
         undefined=StrictUndefined,

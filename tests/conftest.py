@@ -19,5 +19,3 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 def no_model_by_accident(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody's environment decides which model a test asks."""
     monkeypatch.delenv(VARIABLE, raising=False)
-
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import Final
 
 from orchestrator.errors import ModelNotFound
@@ -17,9 +16,14 @@ VARIABLE: Final = "ORCHESTRATOR_MODEL"
 
 def find_model(name: str) -> Model:
     """The model of that name; `ModelNotFound` says which names there are."""
+    from importlib.metadata import entry_points  # slow to import, and seldom needed
+
     offered = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name in offered:
-        model: Model = offered[name].load()()
+        try:
+            model: Model = offered[name].load()()
+        except Exception as error:  # whatever another package does while it is imported
+            raise ModelNotFound(f"model {name!r} cannot be loaded: {type(error).__name__}: {error}") from error
         return model
     known = ", ".join(sorted(offered)) or "none"
     if "/" in name:
