@@ -81,6 +81,7 @@ class Orchestrator:
         self._going: dict[str, _Going] = {}
         self._failures: dict[str, Exception] = {}
         self._group: TaskGroup | None = None
+        self._is_open = False
 
     async def __aenter__(self) -> Self:
         if self._group is not None:
@@ -91,30 +92,51 @@ class Orchestrator:
         group = anyio.create_task_group()
         await group.__aenter__()
         self._group = group
+        self._is_open = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        assert self._group is not None
+        self._is_open = False  # from here on nothing is started
         with anyio.CancelScope(shield=True):
-            for id in list(self._going):
-                await self._stop(id, "cancelled")
+            unended = await self._stop_all()
         self._feed.close()
+        try:
+            swallowed = await self._leave(kind, error, traceback)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._store.close()
+        if unended is not None:
+            raise unended
+        return swallowed
+
+    async def _stop_all(self) -> Exception | None:
+        """End what still runs; where the store fails, let go of it all the same, and return the failure."""
+        failure = None
+        for id, going in list(self._going.items()):
+            try:
+                await self._stop(id, "cancelled")
+            except Exception as error:
+                failure = error
+                going.ended.set()
+        return failure
+
+    async def _leave(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        """Leave the task group, with errors as they were raised and not in a group."""
+        assert self._group is not None, "a context manager is entered before it is left"
         self._group.cancel_scope.cancel()
         try:
             if error is None or isinstance(error, anyio.get_cancelled_exc_class()):
                 return await self._group.__aexit__(kind, error, traceback)
-            # The caller's own error passes as it is, not in a group.
             await self._group.__aexit__(None, None, None)
-            return None
+            return None  # the caller's own error passes as it is
         except BaseExceptionGroup as group:
             if len(group.exceptions) > 1:
                 raise
             raise group.exceptions[0] from group.exceptions[0].__cause__
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._store.close()
 
     async def run(self, message: str, *, agent: str | None = None, budget: Budget | None = None) -> Run:
         """Give the team a message and wait until nobody is awake, or the budget is spent.
@@ -125,7 +147,7 @@ class Orchestrator:
         Args:
             agent: who gets the message; by default the team's entry.
         """
-        if self._group is None:
+        if not self._is_open:
             raise RunError("the orchestrator is not open; use: async with Orchestrator(…) as live")
         if not isinstance(message, str) or unusable(message):
             raise RunError("a message must be text without NUL characters and halves of surrogate pairs")
@@ -133,7 +155,11 @@ class Orchestrator:
         budget = budget or Budget()
         record = RunRecord(id=self._environment.new_id("run"), agent=to, text=message)
         going = self._going[record.id] = _Going()
-        await self._commit(lambda tx: self._ledger.start_run(tx, record, max_turns=budget.turns, max_usd=budget.usd))
+        try:
+            await self._commit(lambda tx: self._ledger.start_run(tx, record, budget.turns, budget.usd))
+        except BaseException:
+            del self._going[record.id]  # it was not recorded, so there is nothing to end
+            raise
         try:
             with anyio.move_on_after(budget.seconds) as deadline:
                 await going.ended.wait()
@@ -188,7 +214,7 @@ class Orchestrator:
 
     def _decide(self) -> None:
         """Start what is ready, and end what has come to its end. Synchronous: nothing changes in between."""
-        if self._group is None:
+        if self._group is None or not self._is_open:
             return
         batch: list[tuple[Start, anyio.CancelScope]] = []
         while (start := self._scheduler.next()) is not None:
@@ -205,8 +231,13 @@ class Orchestrator:
 
     async def _begin(self, batch: list[tuple[Start, anyio.CancelScope]]) -> None:
         """Start turns, all in one transaction, so that claims are made in the order of the decisions."""
-        assert self._group is not None
-        outcomes = await self._commit(lambda tx: [self._started(tx, start) for start, _ in batch])
+        assert self._group is not None, "turns are decided on while it is open"
+        try:
+            outcomes = await self._commit(lambda tx: [self._started(tx, start) for start, _ in batch])
+        except BaseException:
+            for start, scope in batch:
+                self._forget(start, scope)  # whoever waits for these turns would wait for ever
+            raise
         refused = False
         for (start, scope), outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, ClaimRefused):

@@ -20,7 +20,17 @@ from typing import Literal, NamedTuple
 
 from orchestrator.blocks import OWNER
 from orchestrator.errors import Waiting
-from orchestrator.events import BlockChanged, BlockCreated, Cause, Event, RunEnded, RunStarted, TurnEnded, TurnStarted
+from orchestrator.events import (
+    BlockChanged,
+    BlockCreated,
+    Cause,
+    Event,
+    RunEnded,
+    RunStarted,
+    StepTaken,
+    TurnEnded,
+    TurnStarted,
+)
 from orchestrator.team import Team, WakeEntry
 
 #: Changes that the engine makes for a turn; they do not call anybody.
@@ -168,6 +178,9 @@ class Scheduler:
                 self._on_run_started(event)
             case TurnStarted():
                 self._on_turn_started(event)
+            case StepTaken():
+                if event.usage.cost and (charged := self._runs.get(event.run)):
+                    charged.usd += event.usage.cost
             case TurnEnded():
                 self._on_turn_ended(event)
             case RunEnded():
@@ -239,8 +252,6 @@ class Scheduler:
         if desk is None:
             return
         self._put_down(started.runs)
-        if event.usage.cost and (charged := self._runs.get(started.run)):
-            charged.usd += event.usage.cost
         # A turn that failed before it was shown anything has still had its wake.
         shown = dict(event.shown)
         for cause in started.causes:
