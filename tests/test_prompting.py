@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -180,7 +181,7 @@ async def test_a_hot_block_leaves_the_system_text_and_the_history_alone():
         await live.run("go")
 
     assert len({request.system for request in requests}) == 1
-    for earlier, later in zip(requests, requests[1:], strict=False):
+    for earlier, later in pairwise(requests):
         assert later.messages[: len(earlier.messages)] == earlier.messages
         assert earlier.tail != later.tail
     assert "line 2" in requests[3].tail

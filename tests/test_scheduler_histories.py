@@ -1,0 +1,359 @@
+"""The scheduler over whole histories: rebuilt from the log of a real team, and driven by chance."""
+
+from __future__ import annotations
+
+from functools import partial
+from random import Random
+from typing import Any
+
+import anyio
+import pytest
+from test_scheduler import Table
+from test_scheduler_pools import open_tasks, put_back, take
+
+from orchestrator import Agent, Block, Budget, ModelRequest, ModelResponse, Orchestrator, Team, ToolCall, Wake
+from orchestrator.scheduler import Scheduler, Start
+from orchestrator.testing import FunctionModel, simulated_time
+from patterns import supervise
+
+
+@pytest.fixture
+def anyio_backend() -> Any:
+    return simulated_time()
+
+
+# --- rebuilt from the log
+
+
+class Recorded(Scheduler):
+    """Remembers what it was told, and what it handed out at each moment when nothing else was handed out."""
+
+    def __init__(self, team, slots=None):
+        super().__init__(team, slots)
+        self.log: list[Any] = []
+        self.moments: dict[int, list[Start]] = {}
+        self.starting: set[str] = set()
+
+    def observe(self, event):
+        self.log.append(event)
+        if event.type == "turn_started":
+            self.starting.remove(event.agent)
+        super().observe(event)
+
+    def next(self):
+        if not self.starting:
+            assert not self.moments.get(len(self.log)), "nothing was withdrawn"
+            self.moments[len(self.log)] = []
+        start = super().next()
+        if start is not None:
+            self.starting.add(start.agent)
+            if len(self.log) in self.moments:
+                self.moments[len(self.log)].append(start)
+        return start
+
+
+def assert_rebuilt_alike(team: Team, live: Recorded, slots: int | None) -> None:
+    """At any of those moments, a scheduler that knows the log only hands out the same, in the same order."""
+    moments = sorted(live.moments.items())
+    for count, starts in moments[:: len(moments) // 20]:
+        rebuilt = Scheduler(team, slots)
+        for event in live.log[:count]:
+            rebuilt.observe(event)
+        again = list(iter(rebuilt.next, None))
+        assert [what(start) for start in again] == [what(start) for start in starts], f"after {count} events"
+
+
+def what(start: Start) -> tuple[Any, ...]:
+    """A start, to be compared with one of the same team."""
+    return start.agent, start.runs, start.causes, start.claim
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Recorded]:
+    """The schedulers of the orchestrators that are opened."""
+    made: list[Recorded] = []
+
+    def scheduler(team: Team, slots: int | None) -> Scheduler:
+        made.append(Recorded(team, slots))
+        return made[-1]
+
+    monkeypatch.setattr("orchestrator.engine.Scheduler", scheduler)
+    return made
+
+
+@pytest.mark.parametrize("slots", [None, 1, 2, 3])
+@pytest.mark.parametrize("seed", range(6))
+async def test_a_scheduler_that_reads_the_log_of_a_supervised_crew_goes_on_as_the_live_one(recorded, seed, slots):
+    random = Random(seed)
+    titles = [f"task {number}" for number in range(9)]
+
+    async def think(request: ModelRequest) -> ModelResponse:
+        await anyio.sleep(random.randint(1, 9))
+        if request.agent == "lead":
+            return ModelResponse("", [ToolCall("add_tasks", {"tasks": titles})] if request.step == 0 else [])
+        settles = request.step == 0 and random.random() < 0.8  # else it gives its task back
+        return ModelResponse("", [ToolCall("settle_task", {"result": "ok"})] if settles else [])
+
+    team = supervise(Agent("lead"), [Agent(f"worker-{n}") for n in range(4)])
+    async with Orchestrator(team, model=FunctionModel(think), max_concurrency=slots) as live:
+        await live.run("go", budget=Budget(turns=30))
+
+    (scheduler,) = recorded
+    assert sum(map(len, scheduler.moments.values())) >= 10
+    assert_rebuilt_alike(team, scheduler, slots)
+
+
+@pytest.mark.parametrize("slots", [None, 1, 3])
+@pytest.mark.parametrize("seed", range(6))
+async def test_a_scheduler_that_reads_the_log_of_agents_who_wake_each_other_goes_on_as_the_live_one(
+    recorded, seed, slots
+):
+    random = Random(seed)
+
+    async def think(request: ModelRequest) -> ModelResponse:
+        await anyio.sleep(random.randint(1, 9))
+        if request.step == 2 or random.random() < 0.4:
+            return ModelResponse("done")
+        note = {"label": random.choice(sorted(request.blocks)), "new_string": random.choice(["?", "."])}
+        return ModelResponse("", [ToolCall("memory_insert", note)])
+
+    team = mixed_team(random)
+    live = Orchestrator(team, model=FunctionModel(think), max_concurrency=slots)
+    async with live, anyio.create_task_group() as group:
+        for name in ("a0", "a1", "a2"):
+            group.start_soon(partial(live.run, "go", agent=name, budget=Budget(turns=15)))
+
+    (scheduler,) = recorded
+    assert len(scheduler.log) > 50
+    assert_rebuilt_alike(team, scheduler, slots)
+
+
+def mixed_team(random: Random) -> Team:
+    """Five agents and four blocks; each agent sees some of them, and is woken by some in one way or another."""
+    blocks = [Block(f"b{n}") for n in range(4)]
+    queue = Block("queue", "a b c")
+    names = [f"a{n}" for n in range(5)]
+    pools = [Wake(block, when=lambda text: text.count("?") % 3) for block in blocks]
+    works = Wake(queue, when=open_tasks, claim=take, release=put_back)
+    agents = []
+    for name in names:
+        mine = random.sample(blocks, random.randint(1, 4))
+        wakes = [
+            random.choice([Wake(block), Wake(block, by=random.sample(names, 2)), pools[blocks.index(block)]])
+            for block in random.sample(mine, random.randint(0, len(mine)))
+        ]
+        works_too = random.random() < 0.5
+        agents.append(Agent(name, blocks=[*mine, *[queue] * works_too], wakes_on=[*wakes, *[works] * works_too]))
+    return Team("mixed", agents)
+
+
+# --- driven by chance
+
+
+class World(Table):
+    """A table on which things happen by chance. It keeps its own, simpler books, and checks each start by them."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.slots = self.random.choice([None, None, 1, 2, 3])
+        super().__init__(*mixed_team(self.random).members, slots=self.slots)
+        self.wakes = self.team.wakes
+        self.left: dict[str, int] = {}  # turns that are left to each open run, oldest first
+        self.closed: set[str] = set()
+        self.told: set[str] = set()
+        self.messages: dict[str, list[str]] = {agent.name: [] for agent in self.team.members}
+        self.handed: dict[str, Start] = {}
+        #: By agent and key, the versions that woke it; by pool, the version that calls, and how often it was answered.
+        self.pending: dict[tuple[str, str], set[int]] = {}
+        self.called = {entry.number: 1 for entry in self.wakes}
+        self.answered = {entry.number: 0 for entry in self.wakes}
+        self.refused: dict[tuple[int, str], int] = {}
+        self.runs = 0
+
+    # What happens.
+
+    def open(self, turns: int) -> None:
+        self.runs += 1
+        run, agent = f"run-{self.runs}", self.random.choice(list(self.messages))
+        self.left[run] = turns
+        self.messages[agent].append(run)
+        self.run(run, agent, turns)
+
+    def close(self, run: str) -> None:
+        self.closed.add(run)
+        self.scheduler.close(run)
+
+    def over(self, run: str) -> None:
+        del self.left[run]
+        for waiting in self.messages.values():
+            waiting[:] = [other for other in waiting if other != run]
+        self.finish(run)
+
+    def write(self, label, text, by="owner", runs=None, operation="replace"):
+        key = self.team.key(label)
+        super().write(label, text, by, runs, operation)
+        if operation != "replace":
+            return
+        for entry in self.wakes:
+            if entry.key == key and entry.wake.when:
+                self.called[entry.number], self.answered[entry.number] = self.versions[key], 0
+            elif entry.key == key and (not entry.wake.by or by in entry.wake.by):
+                for member in set(entry.members) - {by}:
+                    self.pending.setdefault((member, key), set()).add(self.versions[key])
+
+    def settle(self) -> None:
+        """Hand out all that may start, and let the runs that have come to their end end some time later."""
+        while (start := self.scheduler.next()) is not None:
+            self.check(start)
+            self.handed[start.agent] = start
+            self.left[start.runs[0]] -= 1
+        self.check_nobody_is_forgotten()
+        for verdict in self.scheduler.verdicts():
+            assert verdict.run in self.left
+            assert verdict.run not in self.told | self.closed
+            working = {run for turn in (*self.handed.values(), *self.turns.values()) for run in turn.runs}
+            assert verdict.run not in working
+            if verdict.outcome == "stuck":
+                assert not self.handed
+                assert not self.turns
+            if verdict.outcome == "budget":
+                assert self.left[verdict.run] == 0
+            if verdict.outcome == "complete":
+                assert not any(verdict.run in waiting for waiting in self.messages.values())
+            self.told.add(verdict.run)
+
+    def start_one(self, agent: str) -> None:
+        """A turn that was handed out starts, unless its claim finds nothing, or the store refuses it."""
+        start = self.handed.pop(agent)
+        if start.claim is not None:
+            key, number = start.claim.key, start.claim.number
+            if take(self.texts[key], agent) is None or self.random.random() < 0.1:
+                if start.runs[0] in self.left:
+                    self.left[start.runs[0]] += 1
+                self.refused[number, agent] = self.versions[key]
+                self.scheduler.withdraw(start, self.versions[key], "refused")
+                return
+        for cause in start.causes:
+            if cause.kind == "message" and cause.run in self.messages[agent]:
+                self.messages[agent].remove(cause.run)
+        self.start(start)
+
+    def end_one(self, agent: str) -> None:
+        """A turn ends. Its last step was shown some version since it began, or it failed before it had one."""
+        turn = self.turns[agent]
+        shown = {}
+        if self.random.random() < 0.8:
+            for attachment in self.team.agent(agent).attachments:
+                behind = self.random.choice([0, 0, 0, 1])
+                key = self.team.key_of(attachment.block)
+                caused = max([cause.version for cause in turn.causes if cause.key == key], default=1)
+                shown[key] = max(self.versions[key] - behind, caused)
+        self.end(agent, shown={self.team.names[key]: version for key, version in shown.items()})
+        for cause in turn.causes:
+            if cause.key is not None:
+                shown.setdefault(cause.key, cause.version)
+        for key, version in shown.items():
+            self.pending[agent, key] = {known for known in self.pending.get((agent, key), ()) if known > version}
+        for cause in turn.causes:
+            if cause.kind == "call":
+                self.answered[cause.wake] += shown[cause.key] >= self.called[cause.wake]
+
+    def write_something(self, by: str) -> None:
+        key = self.random.choice(list(self.team.blocks))
+        if by != "owner" and self.team.blocks[key] not in [a.block for a in self.team.agent(by).attachments]:
+            return
+        text = self.texts[key]
+        if self.team.blocks[key].label == "queue":
+            done = " ".join(word.split(":")[0].upper() if word.endswith(f":{by}") else word for word in text.split())
+            text = self.random.choice([done, f"{text} x{self.seq}"])
+        else:
+            text = self.random.choice([text + "?", text + ".", "?"])
+        self.write(self.team.names[key], text, by)
+
+    # What must be so.
+
+    def may_pay(self, run: str) -> bool:
+        return self.left.get(run, 0) > 0 and run not in self.closed | self.told
+
+    def free(self, agent: str) -> bool:
+        return agent not in self.handed and agent not in self.turns
+
+    def need(self, number: int) -> int:
+        entry = self.wakes[number]
+        working = (*self.handed.values(), *self.turns.values())
+        going = sum(cause.wake == number and cause.kind == "call" for turn in working for cause in turn.causes)
+        wanted = int(entry.wake.when(self.texts[entry.key]))
+        if entry.wake.claim:
+            return wanted - sum(start.claim is entry for start in self.handed.values())
+        return wanted - going - self.answered[number]
+
+    def check(self, start: Start) -> None:
+        assert self.free(start.agent), "one turn at a time"
+        assert self.slots is None or len(self.handed) + len(self.turns) < self.slots
+        assert self.may_pay(start.runs[0]), "nothing starts for a run that has ended or spent all"
+        assert start.runs[0] == min(filter(self.may_pay, start.runs), key=list(self.left).index) or start.causes[0].run
+        assert set(start.runs) <= set(self.left)
+        for cause in start.causes:
+            if cause.kind == "message":
+                assert cause.run == start.runs[0] == self.messages[start.agent][0]
+            elif cause.kind == "change":
+                assert cause.version == max(self.pending[start.agent, cause.key])
+            else:
+                assert self.need(cause.wake) > 0, "a pool does not start more than it needs"
+
+    def check_nobody_is_forgotten(self) -> None:
+        """Now that nothing is handed out any more, nobody could take a turn."""
+        if self.slots is not None and len(self.handed) + len(self.turns) >= self.slots:
+            return
+        for agent in filter(self.free, self.messages):
+            assert not self.messages[agent] or not self.may_pay(self.messages[agent][0]), f"{agent} has a message"
+        if not self.left or not all(map(self.may_pay, self.left)):
+            return  # who pays is a question for the tables
+        for (agent, key), versions in self.pending.items():
+            assert not versions or not self.free(agent), f"{agent} has not seen {key}"
+        for entry in self.wakes:
+            if entry.wake.when and self.need(entry.number) > 0:
+                assert not any(self.free(member) and self.can_take(entry, member) for member in entry.members)
+
+    def can_take(self, entry: Any, member: str) -> bool:
+        if entry.wake.claim is None:
+            return True
+        seen = self.refused.get((entry.number, member)) != self.versions[entry.key]
+        return seen and take(self.texts[entry.key], member) is not None
+
+    # Its course.
+
+    def step(self, writes: bool) -> bool:
+        """One thing happens; False if nothing is left that could."""
+        can: list[Any] = [lambda agent=agent: self.start_one(agent) for agent in self.handed]
+        can += [lambda agent=agent: self.end_one(agent) for agent in self.turns]
+        can += [lambda run=run: self.over(run) for run in self.left if run in self.told | self.closed]
+        if writes:
+            can += [lambda agent=agent: self.write_something(agent) for agent in [*self.turns, "owner"]] * 2
+            can += [lambda: self.open(self.random.choice([1, 2, 5, 20]))]
+            can += [lambda run=run: self.close(run) for run in list(self.left) if self.random.random() < 0.02]
+        if not can:
+            return False
+        self.random.choice(can)()
+        self.settle()
+        return True
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_whatever_happens_nobody_is_forgotten_and_every_run_ends(seed):
+    world = World(seed)
+    for _ in range(150):
+        world.step(writes=True)
+
+    steps = 0
+    while world.step(writes=False):
+        steps += 1
+        assert steps < 5000, "it goes on for ever although nobody writes any more"
+    assert not world.left, "every run has ended"
+
+    world.open(turns=1000)  # somebody to pay for what the others have left undone
+    world.settle()
+    while world.step(writes=False):
+        pass
+    assert not any(world.pending.values()), "every change was looked at by all whom it wakes"
+    assert not any(world.messages.values())
