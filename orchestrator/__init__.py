@@ -28,6 +28,7 @@ from orchestrator.errors import (
     TurnFailed,
     TurnLost,
     UnknownLabel,
+    UnknownName,
     UnusableText,
     Waiting,
 )
@@ -96,6 +97,7 @@ __all__ = [
     "TurnFailed",
     "TurnLost",
     "UnknownLabel",
+    "UnknownName",
     "UnusableText",
     "Update",
     "Usage",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.blocks import ENGINE, OWNER, Attachment, Block, check_name
+from orchestrator.blocks import ENGINE, OWNER, Attachment, Block, check_name, check_pure, unusable
 from orchestrator.errors import DeclarationError
 from orchestrator.ports import Model
 from orchestrator.tools import Tool, as_tool
@@ -45,6 +45,11 @@ class Wake:
         where = f"a wake on block {self.block.label!r}"
         if isinstance(self.by, str):
             raise DeclarationError(where, f"by is one text; give a tuple: by=({self.by!r},)")
+        if not isinstance(self.by, Iterable):
+            raise DeclarationError(where, f"by is {self.by!r}; give a tuple of names")
+        for name, function in (("when", self.when), ("claim", self.claim), ("release", self.release)):
+            if function is not None:
+                check_pure(where, name, function, "of the text")
         object.__setattr__(self, "by", tuple(getattr(name, "name", name) for name in self.by))
         if self.by and self.when:
             raise DeclarationError(where, "has both by= and when=, but when= looks at the text, whoever wrote it")
@@ -83,14 +88,18 @@ class Agent:
         where = f"agent {self.name!r}"
         if self.name in (OWNER, ENGINE):
             raise DeclarationError(where, "has a name that history keeps for the owner and the engine")
-        instructions = (self.instructions,) if isinstance(self.instructions, str) else tuple(self.instructions)
-        if not all(isinstance(part, str) for part in instructions):
+        given: Any = self.instructions
+        parts = (given,) if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
+        if not all(isinstance(part, str) for part in parts):
             raise DeclarationError(where, "instructions are not text")
+        for part in parts:
+            if problem := unusable(part):
+                raise DeclarationError(where, f"instructions cannot hold {problem}")
         put = object.__setattr__
-        put(self, "instructions", tuple(part for part in instructions if part))
+        put(self, "instructions", tuple(part for part in parts if part))
         put(self, "blocks", tuple(_attachment(where, block) for block in _several(where, "blocks", self.blocks)))
         put(self, "wakes_on", tuple(_wake(where, wake) for wake in _several(where, "wakes_on", self.wakes_on)))
-        put(self, "tools", tuple(as_tool(function) for function in _several(where, "tools", self.tools)))
+        put(self, "tools", tuple(_tool(where, function) for function in _several(where, "tools", self.tools)))
         self._check_model(where)
         self._check_bounds(where)
         self._check_unique(where)
@@ -98,13 +107,15 @@ class Agent:
     def _check_model(self, where: str) -> None:
         if self.model is None or (isinstance(self.model, str) and self.model):
             return
+        if isinstance(self.model, type):
+            raise DeclarationError(where, f"model is the class {self.model.__name__}; give an object of it")
         if isinstance(self.model, str) or not hasattr(self.model, "respond"):
             raise DeclarationError(where, f"model is {self.model!r}; give a name or an object with respond()")
 
     def _check_bounds(self, where: str) -> None:
         if isinstance(self.max_steps, bool) or not isinstance(self.max_steps, int) or self.max_steps < 1:
             raise DeclarationError(where, f"max_steps is {self.max_steps!r}; give 1 or more")
-        if not isinstance(self.timeout, int | float) or not self.timeout > 0:
+        if isinstance(self.timeout, bool) or not isinstance(self.timeout, int | float) or not self.timeout > 0:
             raise DeclarationError(where, f"timeout is {self.timeout!r}; give seconds, more than 0")
 
     def _check_unique(self, where: str) -> None:
@@ -166,11 +177,16 @@ class Agent:
             tuple(dict.fromkeys((*self.instruction_parts, *other.instruction_parts))),
             model=self.model if self.model is not None else other.model,
             blocks=attachments.values(),
-            wakes_on=dict.fromkeys((*self.wakes, *other.wakes)),
-            tools=dict.fromkeys((*self.toolbox, *other.toolbox)),
+            wakes_on=_united((*self.wakes, *other.wakes)),
+            tools={tool.function: tool for tool in (*self.toolbox, *other.toolbox)}.values(),
             max_steps=max(self.max_steps, other.max_steps),
             timeout=max(self.timeout, other.timeout),
         )
+
+
+def _united(wakes: Iterable[Wake]) -> Iterable[Wake]:
+    """Each wake once; two plain ones that say the same are one, those with functions are pools of their own."""
+    return {wake if wake.when else (id(wake.block), frozenset(wake.by)): wake for wake in wakes}.values()
 
 
 def _several(where: str, what: str, given: object) -> Iterable[Any]:
@@ -183,6 +199,14 @@ def _attachment(where: str, given: object) -> Attachment:
     if isinstance(given, Block | Attachment):
         return Attachment.of(given)
     raise DeclarationError(where, f"has a {type(given).__name__} among its blocks; give Block objects")
+
+
+def _tool(where: str, given: object) -> Tool:
+    if isinstance(given, Tool):
+        return given
+    if not callable(given):
+        raise DeclarationError(where, f"has {given!r} among its tools; give functions or Tool objects")
+    return as_tool(given)
 
 
 def _wake(where: str, given: object) -> Wake:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final, Literal, NamedTuple
@@ -121,18 +122,32 @@ class Block:
                 where, f"its value has {len(self.value):,} characters and its limit is {self.limit:,}"
             )
         self._check_choices(where)
-        if isinstance(self.tags, str):
-            raise DeclarationError(where, "tags is one text; give a tuple of texts")
+        self._check_extras(where)
         object.__setattr__(self, "tags", tuple(self.tags))
+        object.__setattr__(self, "metadata", dict(self.metadata))
         object.__setattr__(self, "description", self.description or _DESCRIPTIONS.get(self.label, ""))
 
+    def _check_extras(self, where: str) -> None:
+        tags: object = self.tags
+        if isinstance(tags, str) or not isinstance(tags, Iterable):
+            raise DeclarationError(where, f"tags is {tags!r}; give a tuple of texts")
+        object.__setattr__(self, "tags", tuple(tags))
+        if not all(isinstance(tag, str) for tag in self.tags):
+            raise DeclarationError(where, f"its tags are {self.tags!r}; give texts")
+        if not isinstance(self.metadata, Mapping):
+            raise DeclarationError(where, f"its metadata is of type {type(self.metadata).__name__}; give a mapping")
+        if not all(isinstance(name, str) for name in self.metadata):
+            raise DeclarationError(where, "its metadata has names that are not text")
+
     def _check_choices(self, where: str) -> None:
+        if not isinstance(self.read_only, bool):
+            raise DeclarationError(where, f"read_only is {self.read_only!r}; give True or False")
         if self.rethink not in ("if_unchanged", "last_write_wins"):
             raise DeclarationError(where, f"rethink is {self.rethink!r}; choose 'if_unchanged' or 'last_write_wins'")
         if self.placement not in (None, "system", "tail"):
             raise DeclarationError(where, f"placement is {self.placement!r}; choose 'system' or 'tail'")
-        if self.guard is not None and not callable(self.guard):
-            raise DeclarationError(where, "its guard is not a function of a Change")
+        if self.guard is not None:
+            check_pure(where, "guard", self.guard, "of a Change")
 
     def reader(self) -> Attachment:
         """The block for an agent that may only read it."""
@@ -155,6 +170,10 @@ class Attachment:
     grant: Grant
 
     def __post_init__(self) -> None:
+        if not isinstance(self.block, Block):
+            raise DeclarationError("an attachment", f"needs a Block, not {type(self.block).__name__}")
+        if not isinstance(self.grant, Grant):
+            raise DeclarationError(f"block {self.block.label!r}", f"grant is {self.grant!r}; give a Grant")
         if self.block.read_only and self.grant > Grant.READ:
             raise DeclarationError(
                 f"block {self.block.label!r}", f"is read-only, so nobody can be granted {self.grant} on it"
@@ -205,6 +224,14 @@ def check_name(where: str, what: str, name: object) -> None:
         raise DeclarationError(
             where, f"{what} {name!r} is not made of 1 to 64 letters, digits, '_', '.', '-' (the last two not first)"
         )
+
+
+def check_pure(where: str, what: str, function: object, of: str) -> None:
+    """Raise `DeclarationError` unless it is a plain function: inside a transaction nothing is awaited."""
+    if not callable(function):
+        raise DeclarationError(where, f"its {what} is not a function {of}")
+    if inspect.iscoroutinefunction(function):
+        raise DeclarationError(where, f"its {what} is async, but runs inside a transaction; give a plain function")
 
 
 def unusable(text: str) -> str | None:

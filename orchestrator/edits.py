@@ -109,12 +109,20 @@ def apply(
     if text == block.value:
         return text
     if problem := unusable(text):
-        raise UnusableText(block.label, problem)
+        raise UnusableText(block.label, problem, fresh)
     if len(text) > block.limit:
         raise OverLimit(block.label, len(text), block.limit, fresh)
-    if guard is not None and (reason := guard(Change(block.label, block.value, text, author))):
+    if guard is not None and (reason := _asked(guard, Change(block.label, block.value, text, author))):
         raise Guarded(block.label, reason, fresh)
     return text
+
+
+def _asked(guard: Guard, change: Change) -> str | None:
+    """What the guard says; one that fails has not allowed the change."""
+    try:
+        return guard(change)
+    except Exception as error:  # a user's function: its failure must not end the turn
+        return f"its guard failed: {type(error).__name__}: {error}"
 
 
 def _check_allowed(block: BlockState, edit: Edit, grant: Grant, fresh: Fresh) -> None:
@@ -161,7 +169,8 @@ def _line_as_shown(label: str, line: int, now: list[str], shown: Shown, fresh: F
     """
     then = shown.value.split("\n") if shown.value else []
     if not 1 <= line <= len(then):
-        raise LineMoved(label, line, f"the block you were shown has lines 1 to {len(then)}", fresh)
+        lines = f"has lines 1 to {len(then)}" if then else "is empty"
+        raise LineMoved(label, line, f"the block you were shown {lines}; -1 is the end and 0 the top", fresh)
     if now[:line] == then[:line]:
         return line
     below = len(then) - line

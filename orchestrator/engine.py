@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,13 +12,14 @@ import anyio
 from anyio.abc import TaskGroup
 
 from orchestrator.blocks import unusable
+from orchestrator.changes import ClaimRefused
 from orchestrator.environment import Environment
-from orchestrator.errors import DeclarationError, ModelNotFound, RunError, Stuck, TurnFailed
+from orchestrator.errors import DeclarationError, RunError, Stuck, TurnFailed
 from orchestrator.events import BlockChanged, Event, RunStatus
 from orchestrator.feed import Feed
-from orchestrator.ledger import ClaimRefused, Ledger
+from orchestrator.ledger import Ledger
 from orchestrator.messages import Usage
-from orchestrator.models import VARIABLE, find_model
+from orchestrator.models import choose_models
 from orchestrator.ports import Model, RunRecord, Store, Transaction, TurnRecord
 from orchestrator.runs import Blocks, Budget, Run
 from orchestrator.scheduler import Scheduler, Start, Verdict
@@ -69,10 +69,16 @@ class Orchestrator:
     ) -> None:
         if not isinstance(team, Team):
             raise DeclarationError("an orchestrator", f"needs a Team, not {type(team).__name__}")
-        if max_concurrency is not None and (not isinstance(max_concurrency, int) or max_concurrency < 1):
+        if max_concurrency is not None and (
+            isinstance(max_concurrency, bool) or not isinstance(max_concurrency, int) or max_concurrency < 1
+        ):
             raise DeclarationError("an orchestrator", f"max_concurrency is {max_concurrency!r}; give 1 or more")
+        if store is not None and (isinstance(store, type) or not hasattr(store, "transact")):
+            raise DeclarationError("an orchestrator", f"store is {store!r}; give a Store, such as MemoryStore()")
+        if environment is not None and not isinstance(environment, Environment):
+            raise DeclarationError("an orchestrator", f"environment is {environment!r}; give an Environment")
         self.team = team
-        self._models = _models(team, model)
+        self._models = choose_models(team, model)
         self._store = MemoryStore() if store is None else store
         self._environment = environment or Environment()
         self._ledger = Ledger(team, self._environment)
@@ -370,25 +376,3 @@ def _in_event_loop() -> bool:
     except anyio.NoEventLoopError:
         return False
     return True
-
-
-def _models(team: Team, override: str | Model | None) -> dict[str, Model]:
-    """The model of each agent; each name is looked up once."""
-    found: dict[str, Model] = {}
-    models: dict[str, Model] = {}
-    for agent in team.members:
-        wanted = override or agent.model or os.environ.get(VARIABLE)
-        if not wanted:
-            raise ModelNotFound(
-                f"agent {agent.name!r} has no model. Name one: Agent({agent.name!r}, model=…), "
-                f"Orchestrator(team, model=…), --model on the command line, or {VARIABLE} in the environment; "
-                "'rehearsal' is a stand-in that needs no key"
-            )
-        if isinstance(wanted, str):
-            if wanted not in found:
-                found[wanted] = find_model(wanted)
-            wanted = found[wanted]
-        elif not hasattr(wanted, "respond"):
-            raise DeclarationError("an orchestrator", f"model is {wanted!r}; give a name or an object with respond()")
-        models[agent.name] = wanted
-    return models

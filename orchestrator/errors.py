@@ -2,6 +2,7 @@
 
 OrchestratorError
 ├── DeclarationError         for the programmer: a declaration that cannot work, raised while declaring
+│   ├── UnknownName          a block or an agent that the team does not have
 │   └── AmbiguousLabel       a bare label that several blocks of the team have
 ├── BlockError               for the agent: a change that was refused; becomes the answer of its tool
 │   ├── UnknownLabel         no such block is attached to the agent
@@ -43,6 +44,12 @@ class DeclarationError(OrchestratorError):
         self.problem = problem
 
 
+class UnknownName(DeclarationError, KeyError):
+    """A name that no block, or no agent, of the team has; the message lists those there are."""
+
+    __str__ = Exception.__str__  # KeyError would show the repr of the message
+
+
 class AmbiguousLabel(DeclarationError, KeyError):
     """A bare label that names several blocks of the team: use one of the candidates instead."""
 
@@ -50,7 +57,7 @@ class AmbiguousLabel(DeclarationError, KeyError):
         super().__init__(f"label {label!r}", f"names several blocks; say which: {', '.join(candidates)}")
         self.candidates = tuple(candidates)
 
-    __str__ = Exception.__str__  # KeyError would show the repr of the message
+    __str__ = Exception.__str__  # as above
 
 
 class Fresh(NamedTuple):
@@ -187,8 +194,8 @@ class UnusableText(BlockError):
 
     code = "unusable_text"
 
-    def __init__(self, label: str, problem: str) -> None:
-        super().__init__(label, f"cannot hold {problem}")
+    def __init__(self, label: str, problem: str, fresh: Fresh | None = None) -> None:
+        super().__init__(label, f"cannot hold {problem}", fresh)
 
 
 class ToolError(OrchestratorError):

@@ -29,14 +29,17 @@ class Budget:
         if isinstance(self.turns, bool) or not isinstance(self.turns, int) or self.turns < 1:
             raise DeclarationError("a budget", f"turns is {self.turns!r}; give 1 or more")
         for name, amount in (("usd", self.usd), ("seconds", self.seconds)):
-            if amount is not None and (not isinstance(amount, int | float) or not amount > 0):
+            if amount is not None and (
+                isinstance(amount, bool) or not isinstance(amount, int | float) or not amount > 0
+            ):
                 raise DeclarationError("a budget", f"{name} is {amount!r}; give more than 0, or None for no bound")
 
 
 class Blocks(Mapping[str, BlockState]):
     """Blocks by name: the label, or `agent/label` where several blocks have the label.
 
-    `AmbiguousLabel` lists the candidates of a label that is not enough; `DeclarationError` the names there are.
+    `AmbiguousLabel` lists the candidates of a label that is not enough, `UnknownName` the names there are; both are
+    `KeyError`s.
     """
 
     def __init__(self, team: Team, states: Mapping[str, BlockState]) -> None:
@@ -45,9 +48,6 @@ class Blocks(Mapping[str, BlockState]):
 
     def __getitem__(self, name: str) -> BlockState:
         return self._states[self._team.key(name)]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._team.names.values()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._team.names.values())

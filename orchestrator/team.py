@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.agents import Agent, Wake
 from orchestrator.blocks import Attachment, Block, BlockState, Grant, check_name
-from orchestrator.errors import AmbiguousLabel, DeclarationError
+from orchestrator.errors import AmbiguousLabel, DeclarationError, UnknownName
 from orchestrator.ports import Attached
 
 if TYPE_CHECKING:
@@ -120,11 +121,11 @@ class Team:
         return self.agents  # type: ignore[return-value]  # normalised in __post_init__
 
     def agent(self, name: str) -> Agent:
-        """The agent of that name; `DeclarationError` lists those there are."""
+        """The agent of that name; `UnknownName` lists those there are."""
         try:
             return self._agents[name]
         except KeyError:
-            raise DeclarationError(
+            raise UnknownName(
                 f"team {self.name!r}", f"has no agent {name!r}; it has {', '.join(self._agents)}"
             ) from None
 
@@ -189,16 +190,16 @@ class Team:
     @cached_property
     def names(self) -> dict[str, str]:
         """What each block is called, by stored key: its label, or `agent/label` where that is not enough."""
-        labels = [block.label for block in self.blocks.values()]
+        counts = Counter(block.label for block in self.blocks.values())
         return {
-            key: block.label if labels.count(block.label) == 1 else f"{self.holders[key][0][0]}/{block.label}"
+            key: block.label if counts[block.label] == 1 else f"{self.holders[key][0][0]}/{block.label}"
             for key, block in self.blocks.items()
         }
 
     def key(self, name: str) -> str:
         """The stored key of the block called `label` or `agent/label`.
 
-        `AmbiguousLabel` lists the candidates; `DeclarationError` the blocks there are.
+        `AmbiguousLabel` lists the candidates; `UnknownName` the blocks there are.
         """
         keys = [key for key, block in self.blocks.items() if block.label == name]
         if len(keys) > 1:
@@ -212,7 +213,7 @@ class Team:
             ]
         if not keys:
             known = ", ".join(self.names.values()) or "none"
-            raise DeclarationError(f"team {self.name!r}", f"has no block {name!r}; it has: {known}")
+            raise UnknownName(f"team {self.name!r}", f"has no block {name!r}; it has: {known}")
         return keys[0]
 
     @cached_property

@@ -7,20 +7,27 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, NoReturn, get_type_hints
+from typing import Annotated, Any, Final, NamedTuple, NoReturn, get_type_hints
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, create_model
+import pydantic_core
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from orchestrator.blocks import unusable
 from orchestrator.edits import Edit
-from orchestrator.errors import DeclarationError, ToolError
+from orchestrator.errors import DeclarationError, OrchestratorError, ToolError
 from orchestrator.messages import ToolSpec
 
 _TOOL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 #: Arguments longer than this are not parsed; no block and no sensible tool takes a text of this size.
 _MOST_ARGUMENTS: Final = 1_000_000
+
+#: The longest reason that a model is told.
+_MOST_TOLD: Final = 2000
+
+#: Of more misfits than this, the first ones are told.
+_MOST_MISFITS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +89,7 @@ class Tool:
             checked = self.arguments.model_validate(dict(arguments))
         except pydantic.ValidationError as error:
             raise ToolError(f"{self.name} was not called: {_misfits(error)}") from None
-        values = {name: getattr(checked, name) for name in type(checked).model_fields}
+        values = {field.alias or name: getattr(checked, name) for name, field in type(checked).model_fields.items()}
         if self.context is not None:
             values[self.context] = context
         return lambda: self.function(**values)
@@ -100,9 +107,11 @@ def tool(function: Callable[..., Any]) -> Tool:
             '''The weather in a city, now.'''
     """
     name = getattr(function, "__name__", "")
-    where = f"tool {name!r}"
+    where = f"tool {name!r}" if name else f"a tool, {function!r},"
     if not callable(function) or not _TOOL_NAME.fullmatch(name):
         raise DeclarationError(where, "is not a function with a name made of letters, digits, '_' and '-'")
+    if isinstance(function, type):
+        raise DeclarationError(where, "is a class; give a function")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise DeclarationError(where, "is a generator; return the answer instead")
     description = inspect.getdoc(function)
@@ -112,16 +121,20 @@ def tool(function: Callable[..., Any]) -> Tool:
         hints = get_type_hints(function, include_extras=True)
     except Exception as error:
         raise DeclarationError(where, f"has an annotation that cannot be resolved: {error}") from error
-    context, fields = None, {}
+    context: str | None = None
+    fields: dict[str, Any] = {}
     for parameter in inspect.signature(function).parameters.values():
-        if hints.get(parameter.name) is ToolContext:
+        if hints.get(parameter.name) is not ToolContext:
+            # Its own name is the alias: pydantic wants some names for itself.
+            fields[f"argument_{len(fields)}"] = _field(where, parameter, hints)
+        elif context is None:
             context = parameter.name
         else:
-            fields[parameter.name] = _field(where, parameter, hints)
+            raise DeclarationError(where, f"wants two ToolContexts, {context!r} and {parameter.name!r}; one is enough")
     try:
         arguments = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
         arguments.model_json_schema()
-    except (pydantic.errors.PydanticUserError, NameError, TypeError) as error:
+    except (pydantic.errors.PydanticUserError, NameError, TypeError, ValueError) as error:
         raise DeclarationError(where, f"has parameters that JSON cannot express: {error}") from error
     return Tool(name, description, function, arguments, context, inspect.iscoroutinefunction(function))
 
@@ -133,7 +146,8 @@ def _field(where: str, parameter: inspect.Parameter, hints: Mapping[str, Any]) -
         raise DeclarationError(where, f"parameter {parameter.name!r} has no type; models need one")
     if parameter.name.startswith("_"):
         raise DeclarationError(where, f"parameter {parameter.name!r} begins with an underscore")
-    return (hints[parameter.name], ... if parameter.default is parameter.empty else parameter.default)
+    default = ... if parameter.default is parameter.empty else parameter.default
+    return (Annotated[hints[parameter.name], Field(alias=parameter.name)], default)
 
 
 def as_tool(function: Tool | Callable[..., Any]) -> Tool:
@@ -162,16 +176,49 @@ def parse_arguments(name: str, arguments: dict[str, Any] | str) -> dict[str, Any
     return parsed
 
 
-def answer_text(result: object) -> str:
+def told(error: BaseException) -> str:
+    """An error in one line; our own say enough without the name of their class."""
+    if isinstance(error, BaseExceptionGroup):
+        return f"{type(error).__name__}: {'; '.join(told(inner) for inner in error.exceptions)}"
+    try:
+        text = str(error)
+    except Exception:  # a user's class
+        text = ""
+    return text if isinstance(error, OrchestratorError) else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+def sayable(text: str) -> str:
+    """A reason as it can be stored and sent; of a very long one the beginning."""
+    text = text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
+    return text if len(text) <= _MOST_TOLD else f"{text[: _MOST_TOLD - 1]}…"
+
+
+def storable(arguments: dict[str, Any] | str) -> dict[str, Any] | str:
+    """The arguments as they can be recorded: an object that JSON cannot hold becomes the text of one."""
+    if isinstance(arguments, str):
+        return arguments
+    try:
+        pydantic_core.to_json(arguments, inf_nan_mode="strings")
+    except ValueError:  # half of a surrogate pair, or nested too deeply
+        try:
+            return json.dumps(arguments)
+        except RecursionError:
+            return "nested too deeply"
+    return arguments
+
+
+def answer_text(name: str, result: object) -> str:
     """What a tool returned, as the text that the model is shown."""
     if result is None:
         return "Done."
-    if isinstance(result, str):
-        return result
-    try:
-        return pydantic.TypeAdapter(Any).dump_json(result).decode()
-    except (pydantic.errors.PydanticSchemaGenerationError, ValueError):
-        return str(result)
+    if not isinstance(result, str):
+        try:
+            result = pydantic.TypeAdapter(Any).dump_json(result).decode()
+        except (pydantic.errors.PydanticSchemaGenerationError, ValueError) as error:
+            raise ToolError(f"{name} returned what is neither text nor JSON: {error}") from error
+    if problem := unusable(result):
+        raise ToolError(f"{name} returned a text with {problem}")
+    return result
 
 
 def _check_texts(name: str, value: object) -> None:
@@ -190,9 +237,11 @@ def _check_texts(name: str, value: object) -> None:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name is given twice")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name!r} is given twice")
+        found[name] = value
     return found
 
 
@@ -202,5 +251,6 @@ def _no_constant(constant: str) -> NoReturn:
 
 def _misfits(error: pydantic.ValidationError) -> str:
     return "; ".join(
-        f"{'.'.join(map(str, detail['loc'])) or 'arguments'}: {detail['msg'].lower()}" for detail in error.errors()
+        f"{'.'.join(map(str, detail['loc'])) or 'arguments'}: {detail['msg'].lower()}"
+        for detail in error.errors()[:_MOST_MISFITS]
     )

@@ -10,17 +10,18 @@ from typing import Protocol, TypeVar
 import anyio
 
 from orchestrator.agents import Agent
-from orchestrator.blocks import Grant
-from orchestrator.edits import Shown
+from orchestrator.blocks import Grant, unusable
+from orchestrator.changes import Context
+from orchestrator.edits import Edit, Shown
 from orchestrator.environment import Environment
 from orchestrator.errors import BlockError, OrchestratorError, ToolError, TurnLost
 from orchestrator.events import TurnStatus
-from orchestrator.ledger import Context, End, Ledger
+from orchestrator.ledger import End, Ledger
 from orchestrator.memory import TOOLS, memory_specs
 from orchestrator.messages import Message, ToolCall, ToolMessage, Usage
 from orchestrator.ports import Effect, Model, ModelRequest, ModelResponse, Store, Transaction, TurnRecord
 from orchestrator.prompting import system_text, tail_text
-from orchestrator.tools import BlockEdit, Tool, ToolContext, answer_text, parse_arguments
+from orchestrator.tools import BlockEdit, Tool, ToolContext, answer_text, parse_arguments, sayable, storable, told
 
 _T = TypeVar("_T")
 
@@ -31,7 +32,7 @@ class Commit(Protocol):
     def __call__(self, work: Callable[[Transaction], _T], /) -> Awaitable[_T]: ...
 
 
-class StepLimit(Exception):
+class StepLimit(OrchestratorError):
     """The turn wanted one more model call than the agent may make."""
 
 
@@ -58,6 +59,7 @@ class Activation:
         self._commit = commit
         self._tools = {tool.name: tool for tool in (*TOOLS, *agent.toolbox)}
         self._tool_specs = tuple(tool.spec for tool in agent.toolbox)
+        self._offered: list[str] = []
         self._messages: list[Message] = []
         self._usage = Usage()
         self._steps = 0
@@ -76,13 +78,13 @@ class Activation:
         except TurnLost as lost:  # somebody else has ended it, or goes on with it
             return lost
         except Exception as error:  # the outermost door of a turn: what goes wrong ends this turn only
-            await self._finish("failed", _told(error))
+            await self._finish("failed", told(error))
             return error
         except anyio.get_cancelled_exc_class():
             await self._finish("cancelled", "cancelled")
             raise
         except BaseException as error:
-            await self._finish("failed", _told(error))
+            await self._finish("failed", told(error))
             raise
         return None
 
@@ -94,7 +96,7 @@ class Activation:
     async def _take_steps(self) -> None:
         self._messages.extend(await self._store.read(lambda rows: tuple(rows.messages(self._turn.agent))))
         for step in range(self._agent.max_steps):
-            context = await self._store.read(lambda rows: self._ledger.context(rows, self._turn.agent))
+            context = await self._store.read(lambda rows: self._ledger.changes.context(rows, self._turn.agent))
             self._shown = {block.key: Shown(block.version, block.value) for block in context.blocks}
             response = self._with_ids(step, await self._model.respond(self._request(step, context)))
             self._steps += 1
@@ -118,13 +120,15 @@ class Activation:
             (attached.label, Grant.READ if block.read_only else attached.grant)
             for attached, block in zip(context.attached, context.blocks, strict=True)
         ]
+        tools = (*memory_specs(granted), *self._tool_specs)
+        self._offered = [spec.name for spec in tools]
         return ModelRequest(
             agent=self._turn.agent,
             system=system_text(self._agent.instruction_parts, context.blocks),
             messages=tuple(self._messages),
             tail=tail_text(context.blocks),
             blocks={block.label: block.value for block in context.blocks},
-            tools=(*memory_specs(granted), *self._tool_specs),
+            tools=tools,
             run=self._turn.run,
             turn=self._turn.id,
             step=step,
@@ -136,6 +140,7 @@ class Activation:
         for number, call in enumerate(response.tool_calls):
             if not call.id or any(call.id == other.id for other in calls):
                 call = call.model_copy(update={"id": f"{self._turn.id}-{step}-{number}"})
+            call = call.model_copy(update={"arguments": storable(call.arguments)})
             calls.append(call)
         return response.model_copy(update={"tool_calls": tuple(calls)})
 
@@ -152,12 +157,25 @@ class Activation:
         try:
             bound = self._tool(call.name).bind(parse_arguments(call.name, call.arguments), context)
             tool = self._tools[call.name]
-            result = await (bound() if tool.is_async else self._environment.run_blocking(bound))
-            return result if isinstance(result, BlockEdit) else Effect(text=answer_text(result), ok=True)
+            if tool.is_async:
+                result = await bound()
+            else:
+                result, raised = await self._environment.run_blocking(partial(_settled, bound))
+                if raised is not None:
+                    raise raised
+            if isinstance(result, BlockEdit):
+                _check_edit(call.name, result)
+                return result
+            return Effect(text=answer_text(call.name, result), ok=True)
         except (ToolError, BlockError) as refusal:
-            return Effect(text=str(refusal), ok=False)
+            return Effect(text=sayable(str(refusal)), ok=False)
         except (Exception, SystemExit, GeneratorExit) as error:  # a tool's failure is an answer to the model
-            return Effect(text=f"{call.name} failed: {_told(error)}", ok=False)
+            return Effect(text=sayable(f"{call.name} failed: {told(error)}"), ok=False)
+        except BaseExceptionGroup as group:  # of a tool's own task group
+            fatal = (KeyboardInterrupt, anyio.get_cancelled_exc_class())
+            if group.subgroup(lambda error: isinstance(error, fatal)):
+                raise
+            return Effect(text=sayable(f"{call.name} failed: {told(group)}"), ok=False)
         except anyio.get_cancelled_exc_class():
             if anyio.current_effective_deadline() <= anyio.current_time():
                 raise
@@ -168,14 +186,23 @@ class Activation:
         try:
             return self._tools[name]
         except KeyError:
-            raise ToolError(f"there is no tool {name!r}; you have: {', '.join(self._tools)}") from None
+            raise ToolError(f"there is no tool {name!r}; you have: {', '.join(self._offered)}") from None
 
     def _end(self, status: TurnStatus, text: str = "", error: str | None = None) -> End:
         shown = {key: shown.version for key, shown in self._shown.items()}
         return End(status, text, error, self._steps, self._usage, shown)
 
 
-def _told(error: BaseException) -> str:
-    """An error in one line; our own say enough without the name of their class."""
-    text = str(error)
-    return text if isinstance(error, OrchestratorError | StepLimit) else f"{type(error).__name__}: {text}".rstrip(": ")
+def _settled(bound: Callable[[], object]) -> tuple[object, BaseException | None]:
+    """What a call came to, as a value: some exceptions do not survive the way out of a thread (GeneratorExit)."""
+    try:
+        return bound(), None
+    except BaseException as error:  # raised again by who waits for it
+        return None, error
+
+
+def _check_edit(name: str, result: BlockEdit) -> None:
+    if not isinstance(result.edit, Edit) or not isinstance(result.label, str) or not isinstance(result.answer, str):
+        raise ToolError(f"{name} returned a BlockEdit of {type(result.edit).__name__}; it takes a label and an edit")
+    if problem := unusable(result.answer) or unusable(result.label):
+        raise ToolError(f"{name} returned a text with {problem}")

@@ -349,19 +349,19 @@ async def test_a_tool_without_arguments_may_be_called_with_none():
 
 async def test_calls_of_one_answer_apply_in_order_and_lines_are_those_that_were_shown():
     came = await outcome(
-        ToolCall("memory_insert", {"label": "notes", "new_string": "top", "insert_line": 0}),
+        ToolCall("memory_insert", {"label": "notes", "new_string": "&lt;top", "insert_line": 0}),
         ToolCall("memory_insert", INSERT.replace("-1", "1"), id="mine"),
         ToolCall("memory_replace", {"label": "notes", "old_string": "gone", "new_string": "x"}, id="mine"),
         ToolCall("memory_replace", {"label": "notes", "old_string": "two &lt;3", "new_string": "&lt;b&gt; &amp;amp;"}),
-        ToolCall("memory_rethink", {"label": "tidy", "new_memory": "1 &lt; 2"}),
         ToolCall("memory_rethink", {"label": "tidy", "new_memory": "tidy"}),
+        ToolCall("memory_rethink", {"label": "tidy", "new_memory": "1 &lt; 2"}),
     )
 
-    assert came.run.blocks["notes"].value == "top\none\nné\n👩\ntwo\n<b&gt; &amp;"
+    assert came.run.blocks["notes"].value == "<top\none\nné\n👩\ntwo\n<b&gt; &amp;"
     assert (came.run.blocks["notes"].version, came.run.blocks["notes"].by) == (4, "ann")
-    assert (came.run.blocks["tidy"].version, came.run.blocks["tidy"].value) == (3, "tidy")
+    assert (came.run.blocks["tidy"].version, came.run.blocks["tidy"].value) == (3, "1 < 2")
     assert [answer.ok for answer in came.answers] == [True, True, False, True, True, True]
-    assert came.answers[0].text == "Done: notes is at version 2, 18 of 40 characters."
+    assert came.answers[0].text == "Done: notes is at version 2, 19 of 40 characters."
     assert (came.answers[1].call, len({answer.call for answer in came.answers})) == ("mine", 6)
 
 

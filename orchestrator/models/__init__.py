@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
-from orchestrator.errors import ModelNotFound
+from orchestrator.agents import Agent
+from orchestrator.errors import DeclarationError, ModelNotFound
 from orchestrator.ports import Model
+from orchestrator.team import Team
 
 #: The entry-point group in which a package offers a model that needs no arguments.
 GROUP: Final = "orchestrator.models"
@@ -33,3 +36,38 @@ def find_model(name: str) -> Model:
             f" cannot ask providers yet. Models that run here: {known}; or pass any object with respond()"
         )
     raise ModelNotFound(f"there is no model {name!r}. Models that run here: {known}")
+
+
+def choose_models(team: Team, override: str | Model | None) -> dict[str, Model]:
+    """The model of each agent: the override, its own, or the one that the environment names.
+
+    Each name is looked up once. `ModelNotFound` says which agent has none, or who named one that is not known.
+    """
+    found: dict[str, Model] = {}
+    return {agent.name: _model_of(agent, override, found) for agent in team.members}
+
+
+def _model_of(agent: Agent, override: str | Model | None, found: dict[str, Model]) -> Model:
+    named_by: list[tuple[str, str | Model | None]] = [
+        ("Orchestrator(model=…)", override),
+        (f"agent {agent.name!r}", agent.model),
+        (f"{VARIABLE} in the environment", os.environ.get(VARIABLE)),
+    ]
+    for source, wanted in named_by:
+        if wanted is None or wanted == "":
+            continue
+        if not isinstance(wanted, str):
+            if isinstance(wanted, type) or not hasattr(wanted, "respond"):
+                raise DeclarationError(source, f"{wanted!r} is no model; give a name or an object with respond()")
+            return wanted
+        if wanted not in found:
+            try:
+                found[wanted] = find_model(wanted)
+            except ModelNotFound as missing:
+                raise ModelNotFound(f"{source}: {missing}") from missing
+        return found[wanted]
+    raise ModelNotFound(
+        f"agent {agent.name!r} has no model. Name one: Agent({agent.name!r}, model=…), "
+        f"Orchestrator(team, model=…), --model on the command line, or {VARIABLE} in the environment; "
+        "'rehearsal' is a stand-in that needs no key"
+    )

@@ -1,0 +1,230 @@
+"""What may happen to blocks: each change with its history row and its event, or refused with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from orchestrator.agents import Wake
+from orchestrator.blocks import ENGINE, Author, BlockState, Grant, Revision
+from orchestrator.edits import Edit, Shown, Update, apply, operation
+from orchestrator.environment import Environment
+from orchestrator.errors import BlockError, DeclarationError, ToolError, UnknownLabel
+from orchestrator.events import BlockChanged, BlockCreated, ChangeRefused
+from orchestrator.ports import Attached, Effect, Reader, Transaction, TurnRecord
+from orchestrator.prompting import change_text, refusal_text
+from orchestrator.team import Team
+from orchestrator.tools import BlockEdit, sayable, told
+
+
+class ClaimRefused(Exception):
+    """A turn did not start: its claim found nothing to take, or the store refused it. Nothing was written."""
+
+    def __init__(self, version: int, reason: str) -> None:
+        super().__init__(reason)
+        self.version = version
+        self.reason = reason
+
+
+class Context(NamedTuple):
+    """What an agent is to be shown, as of one moment."""
+
+    attached: tuple[Attached, ...]
+    blocks: tuple[BlockState, ...]
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The version of each block, by key."""
+        return {block.key: block.version for block in self.blocks}
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The rules of a team's blocks."""
+
+    team: Team
+    environment: Environment
+
+    def context(self, rows: Reader, agent: str) -> Context:
+        """The blocks of an agent as they are now, in the order of their attachment."""
+        record = rows.agent(agent)
+        assert record is not None, "agents are stored when a team is opened"
+        pairs = [(attached, rows.block(attached.key)) for attached in record.attached]
+        found = [(attached, block) for attached, block in pairs if block is not None]
+        return Context(tuple(attached for attached, _ in found), tuple(block for _, block in found))
+
+    def create(self, tx: Transaction, block: BlockState) -> None:
+        """A block comes to be, at version 1."""
+        at = self.environment.now()
+        tx.put_block(block, Revision(version=1, value=block.value, operation="create", by=block.by, at=at))
+        tx.add_event(
+            BlockCreated(
+                seq=tx.next_seq(),
+                at=self.environment.now(),
+                key=block.key,
+                label=block.label,
+                agent=block.agent,
+                value=block.value,
+                limit=block.limit,
+                read_only=block.read_only,
+            )
+        )
+
+    def redeclare(self, tx: Transaction, stored: BlockState, declared: BlockState) -> None:
+        """The stored value stays, all else becomes as declared; `DeclarationError` if the limit is too small for it."""
+        if len(stored.value) > declared.limit:
+            raise DeclarationError(
+                f"block {stored.label!r}",
+                f"is stored with {len(stored.value):,} characters and declared with a limit of {declared.limit:,}",
+            )
+        merged = declared.model_copy(
+            update={"value": stored.value, "version": stored.version, "by": stored.by, "key": stored.key}
+        )
+        if merged != stored:
+            tx.put_block(merged)
+
+    def claim(self, tx: Transaction, turn: TurnRecord, wake: Wake, key: str) -> tuple[str, str]:
+        """The block before and after something was taken from it."""
+        claim, block = wake.claim, tx.block(key)
+        assert claim is not None, "the scheduler names a wake with a claim"
+        assert block is not None, "declared blocks are stored when a team is opened"
+        try:
+            changed = self._apply(tx, block, Update(lambda text: claim(text, turn.agent)), Author(ENGINE, turn.id))
+        except BlockError as error:
+            raise ClaimRefused(block.version, str(error)) from error
+        except Exception as error:  # a user's function: its failure must not take the others' runs along
+            raise ClaimRefused(block.version, f"claim= raised {type(error).__name__}: {error}") from error
+        if changed == block.value:
+            raise ClaimRefused(block.version, f"{turn.agent} found nothing to take")
+        self._change(tx, block, changed, "claim", Author(ENGINE, turn.id), turn.runs)
+        return block.value, changed
+
+    def edit(
+        self, tx: Transaction, turn: TurnRecord, name: str, wanted: BlockEdit, shown: Mapping[str, Shown]
+    ) -> Effect:
+        """The change that a tool asks for, made with the grants of its agent; or the reason why not."""
+        author, word, key = Author(turn.agent, turn.id), operation(wanted.edit), None
+        try:
+            attached, block = self._find(tx, turn.agent, wanted.label)
+            key = block.key
+            text = self._apply(tx, block, wanted.edit, author, attached.grant, shown.get(key))
+        except BlockError as error:
+            self._refused(tx, turn, (key, wanted.label), word, author, error.code, str(error))
+            return Effect(text=refusal_text(error), ok=False)
+        except ToolError as error:
+            self._refused(tx, turn, (key, wanted.label), word, author, "tool_refused", str(error))
+            return Effect(text=sayable(str(error)), ok=False)
+        except Exception as error:  # an Update's function: a tool's failure is an answer to the model
+            reason = sayable(f"{name} failed: {told(error)}")
+            self._refused(tx, turn, (key, wanted.label), word, author, "tool_failed", reason)
+            return Effect(text=reason, ok=False)
+        block = self._change(tx, block, text, word, author, turn.runs)
+        return Effect(text=wanted.answer or change_text(block), ok=True)
+
+    def _find(self, rows: Reader, agent: str, label: str) -> tuple[Attached, BlockState]:
+        context = self.context(rows, agent)
+        for attached, block in zip(context.attached, context.blocks, strict=True):
+            if attached.label == label:
+                return attached, block
+        raise UnknownLabel(label, [attached.label for attached in context.attached])
+
+    def _apply(
+        self,
+        tx: Transaction,
+        block: BlockState,
+        edit: Edit,
+        author: Author,
+        grant: Grant = Grant.RETHINK,
+        shown: Shown | None = None,
+    ) -> str:
+        declared = self.team.blocks.get(block.key)
+        return apply(
+            block,
+            edit,
+            author,
+            grant=grant,
+            shown=shown,
+            history=lambda after: tx.revisions(block.key, after),
+            guard=declared.guard if declared else None,
+        )
+
+    def _change(
+        self,
+        tx: Transaction,
+        block: BlockState,
+        text: str,
+        word: str,
+        author: Author,
+        runs: tuple[str, ...],
+    ) -> BlockState:
+        """Write the new text, unless it is the old one: then there is no new version."""
+        if text == block.value:
+            return block
+        version = block.version + 1
+        changed = block.model_copy(update={"value": text, "version": version, "by": author.name})
+        revision = Revision(
+            version=version,
+            value=text,
+            operation=word,
+            by=author.name,
+            turn=author.turn,
+            at=self.environment.now(),
+        )
+        tx.put_block(changed, revision)
+        tx.add_event(
+            BlockChanged(
+                seq=tx.next_seq(),
+                at=self.environment.now(),
+                key=block.key,
+                label=block.label,
+                version=version,
+                value=text,
+                limit=block.limit,
+                operation=word,
+                by=author.name,
+                turn=author.turn,
+                runs=runs,
+            )
+        )
+        return changed
+
+    def release(self, tx: Transaction, turn: TurnRecord, release: Callable[[str, str], str | None], key: str) -> None:
+        """Give back what the turn holds. A turn must end, whatever the block or the user's function say to it."""
+        block, author = tx.block(key), Author(ENGINE, turn.id)
+        assert block is not None, "declared blocks are stored when a team is opened"
+        try:
+            text = self._apply(tx, block, Update(lambda text: release(text, turn.agent)), author)
+        except BlockError as error:
+            self._refused(tx, turn, (key, block.label), "release", author, error.code, str(error))
+        except Exception as error:
+            reason = f"release= raised {type(error).__name__}: {error}"
+            self._refused(tx, turn, (key, block.label), "release", author, "release_failed", reason)
+        else:
+            self._change(tx, block, text, "release", author, turn.runs)
+
+    def _refused(
+        self,
+        tx: Transaction,
+        turn: TurnRecord,
+        block: tuple[str | None, str],
+        word: str,
+        author: Author,
+        code: str,
+        reason: str,
+    ) -> None:
+        key, label = block
+        tx.add_event(
+            ChangeRefused(
+                seq=tx.next_seq(),
+                at=self.environment.now(),
+                key=key,
+                label=label,
+                operation=word,
+                by=author.name,
+                turn=turn.id,
+                run=turn.run,
+                code=code,
+                reason=sayable(reason),
+            )
+        )
