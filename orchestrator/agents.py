@@ -24,8 +24,8 @@ class Wake:
 
     `Wake(block, when=function)` looks at the text instead: `function(text)` says whether, or how many,
     turns the block now calls for. It is looked at after every change and every turn. A call is answered
-    when as many turns have ended that were shown the text that calls; then nobody is called until
-    somebody changes the text. Changes by `claim` and `release` do not call again.
+    when as many turns that were started for it have ended and were shown the text that calls; then nobody
+    is called until somebody changes the text. Changes by `claim` and `release` do not call again.
 
     `claim(text, agent)` gives the text with something taken for the agent, or None if there is nothing;
     it is applied in the transaction that starts the turn, so a pool never takes the same thing twice.

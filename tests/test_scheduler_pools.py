@@ -3,48 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from test_scheduler import Table, board, why
-
-from orchestrator import Agent, Block, Wake
 
 # A queue for the tests: each word is a task; "a" is open, "a:ann" is ann's, "A" is done.
+from scheduler_table import Table, board, crew, open_tasks, put_back, queue_of, settle, take, why
 
-
-def open_tasks(text):
-    return sum(word.islower() and ":" not in word for word in text.split())
-
-
-def take(text, agent):
-    if f":{agent}" in text or not open_tasks(text):
-        return None
-    task = next(word for word in text.split() if word.islower() and ":" not in word)
-    return " ".join(f"{task}:{agent}" if word == task else word for word in text.split())
-
-
-def put_back(text, agent):
-    return text.replace(f":{agent}", "")
-
-
-def crew(workers: int, *extra: Agent, slots: int | None = None, text: str = "") -> Table:
-    """A lead that fills a queue, and workers w1, w2, … that take tasks from it."""
-    queue = Block("queue", text)
-    works = Wake(queue, when=open_tasks, claim=take, release=put_back)
-    pool = [Agent(f"w{n}", blocks=[queue], wakes_on=[works]) for n in range(1, workers + 1)]
-    return Table(Agent("lead", blocks=[queue]), *pool, *extra, slots=slots)
-
-
-def settle(table: Table, worker: str):
-    """A worker's task is done, and so is its turn."""
-    done = [word.split(":")[0].upper() if word.endswith(f":{worker}") else word for word in queue_of(table).split()]
-    table.write("queue", " ".join(done), worker)
-    table.end(worker)
-
-
-def queue_of(table: Table) -> str:
-    return table.texts[table.team.key("queue")]
-
-
-# --- how many
+from orchestrator import Agent, Block, Wake
 
 
 def test_when_may_call_for_several_turns():
@@ -164,6 +127,18 @@ def test_a_refused_claim_is_tried_again_with_the_next_version_only():
     assert table.begin() == {}
     table.write("queue", "a b", "lead")
     assert sorted(table.begin()) == ["w1", "w2"]
+
+
+def test_who_was_refused_is_asked_again_when_the_claim_of_another_has_made_a_new_version():
+    table = crew(2)
+    table.run("r")
+    table.begin()
+    table.write("queue", "a b", "lead")
+    starts = table.hand_out()
+    table.scheduler.withdraw(starts["w1"], version=2, reason="locked")
+    assert table.hand_out() == {}
+    table.start(starts["w2"])
+    assert list(table.begin()) == ["w1"], "at once, not when the other one has ended its turn"
 
 
 def test_a_claim_is_not_tried_again_before_the_version_that_refused_it_is_known():

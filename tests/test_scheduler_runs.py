@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_scheduler import Table, board, pair, why
-from test_scheduler_pools import crew, open_tasks, put_back, queue_of, settle, take
+from scheduler_table import Table, board, crew, open_tasks, pair, put_back, queue_of, settle, take, why
 
 from orchestrator import Agent, Block, Wake
 from orchestrator.errors import Waiting
@@ -73,7 +72,7 @@ def test_runs_that_share_a_call_both_wait_for_the_answer_and_the_oldest_pays():
     table = Table(ann, cat, Agent("bob", blocks=[notes], wakes_on=[notes]))
     table.run("q", agent="bob")
     table.run("r", agent="cat", turns=2)
-    table.run("s", agent="ann", turns=1)
+    table.run("s", agent="ann", turns=2)
     table.begin()
     table.write("notes", "1", "ann")
     table.write("notes", "2", "cat")
@@ -82,6 +81,9 @@ def test_runs_that_share_a_call_both_wait_for_the_answer_and_the_oldest_pays():
     assert (start.agent, start.runs) == ("bob", ("r", "s")), "by age, not by who wrote first"
     table.end("ann", "cat")
     assert table.verdicts() == {"q": "complete"}
+    table.write("notes", "3", "owner", "s")
+    table.end("bob", shown={"notes": 3})
+    assert table.begin()["bob"].runs == ("s",), "which has not paid for the turn that it shared"
     table.end("bob")
     assert table.verdicts() == {"r": "complete", "s": "complete"}
 

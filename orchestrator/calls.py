@@ -1,0 +1,145 @@
+"""What lies before whom: the reasons for a turn that wait for an answer, and what has been done about them."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from orchestrator.events import BlockChanged, Cause
+from orchestrator.team import WakeEntry
+
+#: Changes that the engine makes for a turn; they do not call anybody.
+BOOKKEEPING = ("claim", "release")
+
+
+class Write(NamedTuple):
+    """A change of a block that an agent has not been shown yet."""
+
+    version: int
+    by: str
+    runs: tuple[str, ...]
+    wake: int
+
+
+class Refusal(NamedTuple):
+    """A claim that the store refused, at which version of the block, and why."""
+
+    version: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Desk:
+    """What lies before one agent: messages, and changes that wake it."""
+
+    name: str
+    messages: deque[Cause] = field(default_factory=deque)
+    #: Changes, by the key of the block.
+    writes: dict[str, list[Write]] = field(default_factory=dict)
+    #: Has a turn, started or only handed out; and one that has started.
+    busy: bool = False
+    at_work: bool = False
+
+    @property
+    def is_laden(self) -> bool:
+        """Whether anything lies there."""
+        return bool(self.messages or self.writes)
+
+    @property
+    def next_message(self) -> str | None:
+        """The run of the message that is next."""
+        return self.messages[0].run if self.messages else None
+
+    def write(self, event: BlockChanged, wake: int) -> None:
+        """A change that wakes the agent."""
+        write = Write(event.version, event.by, event.runs, wake)
+        self.writes.setdefault(event.key, []).append(write)
+
+    def was_shown(self, key: str, version: int) -> None:
+        """The agent has seen the block at this version, so what is older needs no answer."""
+        if key in self.writes:
+            self.writes[key] = [write for write in self.writes[key] if write.version > version]
+            if not self.writes[key]:
+                del self.writes[key]
+
+
+@dataclass(slots=True)
+class Pool:
+    """A wake with `when`, for one agent or several: what its block calls for, and what was done about it."""
+
+    entry: WakeEntry
+    text: str = ""
+    #: The version of the text; and of the last change that may call, with its author.
+    current: int = 0
+    version: int = 0
+    by: str = ""
+    #: How many turns the text calls for, and the runs that wait for them.
+    wanted: int = 0
+    runs: tuple[str, ...] = ()
+    #: Turns that ended and were shown this version or a later one.
+    answered: int = 0
+    #: Turns for this wake that have started, and that were handed out only.
+    running: int = 0
+    starting: int = 0
+    #: Members that are free, the one that has been idle longest first; and those whose claim was refused.
+    idle: dict[str, None] = field(default_factory=dict)
+    refused: dict[str, Refusal] = field(default_factory=dict)
+    #: What its `when` or `claim` raised on this text, if it did.
+    broken: str = ""
+
+    @property
+    def need(self) -> int:
+        """How many more turns have to be started."""
+        if self.broken:  # until somebody mends the text
+            return 1
+        if self.entry.wake.claim is not None:  # what was claimed is no longer asked for by the text
+            return self.wanted - self.starting
+        return self.wanted - self.answered - self.running - self.starting
+
+    def changed(self, event: BlockChanged) -> None:
+        """The block has a new text."""
+        is_answered = self.entry.wake.claim is None and self.answered >= self.wanted
+        if event.operation not in BOOKKEEPING:
+            self.version, self.by, self.answered = event.version, event.by, 0
+        # Whoever wrote while the block called, or made it call, waits for the answer.
+        waited = () if is_answered else self.runs
+        self.look(event.value, event.version)
+        self.runs = united(waited, event.runs) if self.wanted else ()
+
+    def look(self, text: str, version: int) -> None:
+        """See what the text calls for."""
+        assert self.entry.wake.when is not None, "a pool is a wake that looks at the text"
+        self.text, self.current, self.broken = text, version, ""
+        try:
+            self.wanted = max(0, int(self.entry.wake.when(text)))
+        except Exception as error:  # a user's function: the run that needs its answer fails, nothing else
+            self.wanted, self.broken = 1, f"when= raised {type(error).__name__}: {error}"
+
+    def can_claim(self, agent: str) -> bool:
+        """Whether there is something to take for the agent, as far as the text tells."""
+        claim = self.entry.wake.claim
+        if claim is None:
+            return True
+        if self.broken or self._is_refused(agent):
+            return False
+        try:
+            return claim(self.text, agent) not in (None, self.text)
+        except Exception as error:  # as above
+            self.broken = f"claim= raised {type(error).__name__}: {error}"
+            return False
+
+    @property
+    def why_not(self) -> str:
+        """Why nobody answers."""
+        refusals = {refusal.reason for agent, refusal in self.refused.items() if self._is_refused(agent)}
+        return self.broken or "; ".join(sorted(refusals)) or "none of them can take anything from it"
+
+    def _is_refused(self, agent: str) -> bool:
+        refusal = self.refused.get(agent)
+        return refusal is not None and refusal.version >= self.current
+
+
+def united(first: tuple[str, ...], *others: tuple[str, ...]) -> tuple[str, ...]:
+    """The runs of all, each once, in order."""
+    return tuple(dict.fromkeys((*first, *(id for ids in others for id in ids))))

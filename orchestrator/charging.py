@@ -1,0 +1,108 @@
+"""Who pays: the budgets of the runs that have not ended, and what has been charged to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from orchestrator.events import RunStarted
+
+
+@dataclass(slots=True)
+class Account:
+    """What a run may spend, and has spent."""
+
+    max_turns: int
+    max_usd: float | None
+    #: Turns charged to it, started or only handed out.
+    turns: int = 0
+    usd: float = 0.0
+    #: Turns that work for it and have not ended, started or only handed out.
+    active: int = 0
+    #: It is being ended: nothing more is started for it.
+    closing: bool = False
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether it can pay for no other turn."""
+        return self.turns >= self.max_turns or (self.max_usd is not None and self.usd >= self.max_usd)
+
+
+class Accounts:
+    """The accounts of the runs that have not ended, oldest first."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, Account] = {}
+        #: Those for which nobody is active, so that they may have come to their end.
+        self.resting: dict[str, Account] = {}
+        #: How many turns there are, started or only handed out.
+        self.active = 0
+
+    def __contains__(self, id: str) -> bool:
+        return id in self._runs
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def open(self, event: RunStarted) -> None:
+        """A run begins."""
+        self._runs[event.run] = self.resting[event.run] = Account(event.max_turns, event.max_usd)
+
+    def close(self, id: str) -> None:
+        """The run is being ended."""
+        if found := self._runs.get(id):
+            found.closing = True
+
+    def end(self, id: str) -> None:
+        """The run has ended."""
+        self._runs.pop(id, None)
+        self.resting.pop(id, None)
+
+    def spend(self, id: str, usd: float) -> None:
+        """Charge dollars."""
+        if found := self._runs.get(id):
+            found.usd += usd
+
+    def hand_out(self, runs: Iterable[str]) -> None:
+        """A turn is handed out; the first run pays for it."""
+        self.active += 1
+        for place, id in enumerate(runs):
+            if run := self._runs.get(id):
+                run.active += 1
+                run.turns += place == 0
+                self.resting.pop(id, None)
+
+    def put_down(self, runs: tuple[str, ...], *, started: bool = True) -> None:
+        """A turn has ended; or, not started after all, it is not charged."""
+        self.active -= 1
+        for place, id in enumerate(runs):
+            if run := self._runs.get(id):
+                run.active -= 1
+                run.turns -= place == 0 and not started
+                if not run.active:
+                    self.resting[id] = run
+
+    def can_pay(self, id: str | None) -> bool:
+        """Whether another turn may be charged to the run."""
+        found = self._runs.get(id or "")
+        return found is not None and not found.is_spent and not found.closing
+
+    def charged(self, runs: tuple[str, ...], message: str | None = None) -> tuple[str, ...]:
+        """The runs that a turn works for, the one that pays first; none if nobody can pay.
+
+        A message's turn is paid by its run, if that can; any other by the oldest run that can.
+        """
+        going = self.going(runs)
+        payers = {id for id in going if self.can_pay(id)}
+        if not payers:
+            return ()
+        first = message if message in payers else next(id for id in self._runs if id in payers)
+        assert first is not None, "None is no payer"
+        return (first, *(id for id in going if id != first))
+
+    def going(self, runs: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the runs that have not ended; or the one that inherits what they left: the oldest that can pay."""
+        going = tuple(id for id in runs if id in self._runs)
+        if going or not self._runs:
+            return going
+        return (next((id for id in self._runs if self.can_pay(id)), next(iter(self._runs))),)
