@@ -8,7 +8,16 @@ from typing import Any
 import anyio
 import pytest
 
-from orchestrator import Agent, Budget, ModelError, ModelRequest, ModelResponse, Orchestrator, Team, ToolCall
+from orchestrator import (
+    Agent,
+    Budget,
+    ModelError,
+    ModelRequest,
+    ModelResponse,
+    Orchestrator,
+    Team,
+    ToolCall,
+)
 from orchestrator.events import BlockChanged, ChangeRefused, TurnEnded
 from orchestrator.stores import MemoryStore
 from orchestrator.testing import FunctionModel, Say, ScriptedModel, call, edit, simulated_time, together
