@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.blocks import ENGINE, OWNER, Attachment, Block, check_name, check_pure, unusable
+from orchestrator.blocks import ENGINE, OWNER, Attachment, Block
+from orchestrator.checks import check_amount, check_count, check_name, check_pure, unusable
 from orchestrator.errors import DeclarationError
 from orchestrator.ports import Model
 from orchestrator.tools import Tool, as_tool
@@ -101,7 +102,8 @@ class Agent:
         put(self, "wakes_on", tuple(_wake(where, wake) for wake in _several(where, "wakes_on", self.wakes_on)))
         put(self, "tools", tuple(_tool(where, function) for function in _several(where, "tools", self.tools)))
         self._check_model(where)
-        self._check_bounds(where)
+        check_count(where, "max_steps", self.max_steps)
+        check_amount(where, "timeout", self.timeout, "seconds")
         self._check_unique(where)
 
     def _check_model(self, where: str) -> None:
@@ -111,12 +113,6 @@ class Agent:
             raise DeclarationError(where, f"model is the class {self.model.__name__}; give an object of it")
         if isinstance(self.model, str) or not hasattr(self.model, "respond"):
             raise DeclarationError(where, f"model is {self.model!r}; give a name or an object with respond()")
-
-    def _check_bounds(self, where: str) -> None:
-        if isinstance(self.max_steps, bool) or not isinstance(self.max_steps, int) or self.max_steps < 1:
-            raise DeclarationError(where, f"max_steps is {self.max_steps!r}; give 1 or more")
-        if isinstance(self.timeout, bool) or not isinstance(self.timeout, int | float) or not self.timeout > 0:
-            raise DeclarationError(where, f"timeout is {self.timeout!r}; give seconds, more than 0")
 
     def _check_unique(self, where: str) -> None:
         labels: set[str] = set()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -11,11 +9,9 @@ from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import Field
 
+from orchestrator.checks import check_count, check_name, check_pure, unusable
 from orchestrator.errors import DeclarationError
 from orchestrator.records import Record
-
-#: What labels and names look like: they become element names in a prompt and words in a sentence.
-NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 #: Who writes without being an agent. No agent may have one of these names.
 OWNER: Final = "owner"
@@ -115,8 +111,7 @@ class Block:
             raise DeclarationError(where, f"its description is a {type(self.description).__name__}; give text")
         if problem := unusable(self.value) or unusable(self.description):
             raise DeclarationError(where, f"cannot hold {problem}")
-        if isinstance(self.limit, bool) or not isinstance(self.limit, int) or self.limit < 1:
-            raise DeclarationError(where, f"its limit is {self.limit!r}; give a number of characters, 1 or more")
+        check_count(where, "limit", self.limit)
         if len(self.value) > self.limit:
             raise DeclarationError(
                 where, f"its value has {len(self.value):,} characters and its limit is {self.limit:,}"
@@ -216,30 +211,3 @@ class Revision(Record):
     by: str
     turn: str | None = None
     at: float
-
-
-def check_name(where: str, what: str, name: object) -> None:
-    """Raise `DeclarationError` unless `name` can be a label, an agent's name or a key."""
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise DeclarationError(
-            where, f"{what} {name!r} is not made of 1 to 64 letters, digits, '_', '.', '-' (the last two not first)"
-        )
-
-
-def check_pure(where: str, what: str, function: object, of: str) -> None:
-    """Raise `DeclarationError` unless it is a plain function: inside a transaction nothing is awaited."""
-    if not callable(function):
-        raise DeclarationError(where, f"its {what} is not a function {of}")
-    if inspect.iscoroutinefunction(function):
-        raise DeclarationError(where, f"its {what} is async, but runs inside a transaction; give a plain function")
-
-
-def unusable(text: str) -> str | None:
-    """What in a text no block may hold (databases and wires reject it), or None."""
-    if "\0" in text:
-        return "a NUL character"
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "half of a surrogate pair"
-    return None

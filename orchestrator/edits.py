@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from orchestrator.blocks import Author, BlockState, Change, Grant, Guard, Revision, unusable
+from orchestrator.blocks import Author, BlockState, Change, Grant, Guard, Revision
+from orchestrator.checks import unusable
 from orchestrator.errors import (
     BlockChanged,
     Fresh,

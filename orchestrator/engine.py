@@ -11,8 +11,8 @@ from typing import Final, Self, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from orchestrator.blocks import unusable
 from orchestrator.changes import ClaimRefused
+from orchestrator.checks import check_count, unusable
 from orchestrator.environment import Environment
 from orchestrator.errors import DeclarationError, RunError, Stuck, TurnFailed
 from orchestrator.events import BlockChanged, Event, RunStatus
@@ -69,10 +69,8 @@ class Orchestrator:
     ) -> None:
         if not isinstance(team, Team):
             raise DeclarationError("an orchestrator", f"needs a Team, not {type(team).__name__}")
-        if max_concurrency is not None and (
-            isinstance(max_concurrency, bool) or not isinstance(max_concurrency, int) or max_concurrency < 1
-        ):
-            raise DeclarationError("an orchestrator", f"max_concurrency is {max_concurrency!r}; give 1 or more")
+        if max_concurrency is not None:
+            check_count("an orchestrator", "max_concurrency", max_concurrency)
         if store is not None and (isinstance(store, type) or not hasattr(store, "transact")):
             raise DeclarationError("an orchestrator", f"store is {store!r}; give a Store, such as MemoryStore()")
         if environment is not None and not isinstance(environment, Environment):

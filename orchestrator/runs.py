@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.blocks import BlockState
-from orchestrator.errors import DeclarationError, RunError
+from orchestrator.checks import check_amount, check_count
+from orchestrator.errors import RunError
 from orchestrator.events import RunStatus
 from orchestrator.messages import Usage
 from orchestrator.ports import TurnRecord
@@ -26,13 +27,13 @@ class Budget:
     seconds: float | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.turns, bool) or not isinstance(self.turns, int) or self.turns < 1:
-            raise DeclarationError("a budget", f"turns is {self.turns!r}; give 1 or more")
-        for name, amount in (("usd", self.usd), ("seconds", self.seconds)):
-            if amount is not None and (
-                isinstance(amount, bool) or not isinstance(amount, int | float) or not amount > 0
-            ):
-                raise DeclarationError("a budget", f"{name} is {amount!r}; give more than 0, or None for no bound")
+        check_count("a budget", "turns", self.turns)
+        for name, amount, unit in (
+            ("usd", self.usd, "None for no bound, or US dollars"),
+            ("seconds", self.seconds, "None for no bound, or seconds"),
+        ):
+            if amount is not None:
+                check_amount("a budget", name, amount, unit)
 
 
 class Blocks(Mapping[str, BlockState]):

@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.agents import Agent, Wake
-from orchestrator.blocks import Attachment, Block, BlockState, Grant, check_name
+from orchestrator.blocks import Attachment, Block, BlockState, Grant
+from orchestrator.checks import check_name
 from orchestrator.errors import AmbiguousLabel, DeclarationError, UnknownName
 from orchestrator.ports import Attached
 

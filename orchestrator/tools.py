@@ -13,7 +13,7 @@ import pydantic
 import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from orchestrator.blocks import unusable
+from orchestrator.checks import unusable
 from orchestrator.edits import Edit
 from orchestrator.errors import DeclarationError, OrchestratorError, ToolError
 from orchestrator.messages import ToolSpec

@@ -10,8 +10,9 @@ from typing import Protocol, TypeVar
 import anyio
 
 from orchestrator.agents import Agent
-from orchestrator.blocks import Grant, unusable
+from orchestrator.blocks import Grant
 from orchestrator.changes import Context
+from orchestrator.checks import unusable
 from orchestrator.edits import Edit, Shown
 from orchestrator.environment import Environment
 from orchestrator.errors import BlockError, OrchestratorError, ToolError, TurnLost

@@ -143,7 +143,7 @@ BAD = {
     "solo(model='m/1') | solo(model='m/2')": "agent 'ann' … 'm/1' in one team … 'm/2' in",
     "solo(blocks=[NOTES]) | solo(blocks=[OTHER])": "agent 'ann' … two blocks … 'notes'",
     "solo(tools=[lookup]) | solo(tools=[like()])": "agent 'ann' … two tools … 'lookup'",
-    "Budget(usd=0)": "a budget … usd is 0 … None for no bound",
+    "Budget(usd=0)": "a budget … usd is 0 … None for no bound … more than 0",
     "Budget(usd=True)": "a budget … usd is True … more than 0",
     "Budget(seconds=float('nan'))": "a budget … seconds is nan … more than 0",
     "Orchestrator(ANN)": "an orchestrator … needs a Team … Agent",
