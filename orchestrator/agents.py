@@ -35,7 +35,7 @@ class Wake:
     """
 
     block: Block
-    by: tuple[str, ...] = field(default=(), kw_only=True)
+    by: tuple[str, ...] | Iterable[str | Agent] = field(default=(), kw_only=True)
     when: Callable[[str], int] | None = field(default=None, kw_only=True)
     claim: Callable[[str, str], str | None] | None = field(default=None, kw_only=True)
     release: Callable[[str, str], str | None] | None = field(default=None, kw_only=True)
@@ -59,6 +59,11 @@ class Wake:
         if self.release and not self.claim:
             raise DeclarationError(where, "has release= but no claim=")
 
+    @property
+    def authors(self) -> tuple[str, ...]:
+        """The names whose changes count; none for everybody's."""
+        return self.by  # type: ignore[return-value]  # normalised in __post_init__
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Agent:
@@ -76,7 +81,7 @@ class Agent:
     """
 
     name: str
-    instructions: str | tuple[str, ...] = ""
+    instructions: str | Iterable[str] = ""
     model: str | Model | None = field(default=None, kw_only=True)
     blocks: tuple[Attachment, ...] | Iterable[Block | Attachment] = field(default=(), kw_only=True)
     wakes_on: tuple[Wake, ...] | Iterable[Block | Wake] = field(default=(), kw_only=True)
@@ -126,8 +131,10 @@ class Agent:
                 raise DeclarationError(
                     where, f"is woken by block {wake.block.label!r}, which it cannot see; add it to blocks"
                 )
-        names: set[str] = set(MEMORY_TOOLS)
+        names: set[str] = set()
         for tool in self.toolbox:
+            if tool.name in MEMORY_TOOLS:
+                raise DeclarationError(where, f"has a tool called {tool.name!r}, as a memory tool is; rename it")
             if tool.name in names:
                 raise DeclarationError(where, f"has two tools called {tool.name!r}")
             names.add(tool.name)
@@ -182,7 +189,7 @@ class Agent:
 
 def _united(wakes: Iterable[Wake]) -> Iterable[Wake]:
     """Each wake once; two plain ones that say the same are one, those with functions are pools of their own."""
-    return {wake if wake.when else (id(wake.block), frozenset(wake.by)): wake for wake in wakes}.values()
+    return {wake if wake.when else (id(wake.block), frozenset(wake.authors)): wake for wake in wakes}.values()
 
 
 def _several(where: str, what: str, given: object) -> Iterable[Any]:

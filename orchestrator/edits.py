@@ -13,11 +13,11 @@ from typing import NamedTuple
 from orchestrator.blocks import Author, BlockState, Change, Grant, Guard, Revision
 from orchestrator.checks import unusable
 from orchestrator.errors import (
-    BlockChanged,
     Fresh,
     Guarded,
     LineMoved,
     NotGranted,
+    OutdatedRewrite,
     OverLimit,
     ReadOnly,
     TextNotFound,
@@ -222,4 +222,4 @@ def _check_unchanged(block: BlockState, author: Author, shown: Shown, history: H
         return
     for revision in history(shown.version):
         if revision.by != author.name:
-            raise BlockChanged(block.label, shown.version, revision.by, fresh)
+            raise OutdatedRewrite(block.label, shown.version, revision.by, fresh)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar, overload
 
 import anyio
 from anyio.abc import TaskGroup
@@ -177,10 +177,22 @@ class Orchestrator:
             raise RunError("the orchestrator was closed before the run had ended")
         return going.result
 
+    @overload
+    def watch(
+        self, *, block: str, run: str | None = None, after: int | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[BlockChanged]]: ...
+
+    @overload
+    def watch(
+        self, *, block: None = None, run: str | None = None, after: int | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[Event]]: ...
+
     def watch(
         self, *, block: str | None = None, run: str | None = None, after: int | None = None
-    ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
         """Events as they happen, in the order of the log; what the watcher is too slow for is not lost.
+
+        It goes on when a run ends, and ends when the orchestrator is closed: let a task watch beside the runs.
 
             async with live.watch(block="organization") as changes:
                 async for change in changes: ...
@@ -356,7 +368,8 @@ def run_sync(
 ) -> Run:
     """Run a team once, from a script: open it, give it a message, wait for the end, close it.
 
-    Raises `RunError` inside an event loop; use `Orchestrator` there.
+    A run that fails is returned, not raised: see `Run.status` and `Run.error`. Raises `RunError` inside
+    an event loop; use `Orchestrator` there.
     """
 
     async def main() -> Run:

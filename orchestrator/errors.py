@@ -12,7 +12,7 @@ OrchestratorError
 │   ├── TextNotFound         the text to replace is not there (any more)
 │   ├── TextNotUnique        the text to replace is there more than once
 │   ├── LineMoved            the line to insert after is not where it was shown
-│   ├── BlockChanged         a rewrite would overwrite what somebody else wrote meanwhile
+│   ├── OutdatedRewrite      a rewrite would overwrite what somebody else wrote meanwhile
 │   ├── Guarded              the block's guard refused the change
 │   └── UnusableText         the text holds what no block may hold
 ├── ToolError                for the agent: a tool that says why it did not do what it was asked
@@ -164,7 +164,7 @@ class LineMoved(BlockError):
         self.line = line
 
 
-class BlockChanged(BlockError):
+class OutdatedRewrite(BlockError):
     """A rewrite was based on an older text than the one that is stored now."""
 
     code = "changed"

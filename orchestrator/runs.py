@@ -74,7 +74,7 @@ class Run:
     #: The turns that are charged to the run, in the order in which they started.
     turns: tuple[TurnRecord, ...] = ()
     usage: Usage = field(default_factory=Usage)
-    #: Why it failed.
+    #: Why it failed; what a model or tool of yours raised is its `__cause__`.
     error: RunError | None = None
 
     @property

@@ -125,7 +125,7 @@ class Scheduler:
         if event.operation in BOOKKEEPING:
             return
         for entry in self._edges.get(event.key, ()):
-            if entry.wake.by and event.by not in entry.wake.by:
+            if entry.wake.authors and event.by not in entry.wake.authors:
                 continue
             for member in entry.members:
                 if member != event.by:

@@ -110,7 +110,7 @@ class Team:
     def _check_wakes(self, where: str) -> None:
         for agent in self.members:
             for wake in agent.wakes:
-                for name in wake.by:
+                for name in wake.authors:
                     if name not in self._agents:
                         raise DeclarationError(
                             where, f"agent {agent.name!r} is woken by {name!r}, who is none of its agents"

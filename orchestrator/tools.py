@@ -74,6 +74,10 @@ class Tool:
     #: A plain function may block, so it runs in a worker thread.
     is_async: bool = False
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself, as a test of it would."""
+        return self.function(*args, **kwargs)
+
     @property
     def spec(self) -> ToolSpec:
         """The tool as a model sees it."""
@@ -211,6 +215,9 @@ def answer_text(name: str, result: object) -> str:
     """What a tool returned, as the text that the model is shown."""
     if result is None:
         return "Done."
+    if inspect.iscoroutine(result):
+        result.close()
+        raise ToolError(f"{name} returned a coroutine, so it did nothing; its code forgot an `await`")
     if not isinstance(result, str):
         try:
             result = pydantic.TypeAdapter(Any).dump_json(result).decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from inspect import isawaitable
 from typing import Protocol, TypeVar
 
 import anyio
@@ -15,7 +16,7 @@ from orchestrator.changes import Context
 from orchestrator.checks import unusable
 from orchestrator.edits import Edit, Shown
 from orchestrator.environment import Environment
-from orchestrator.errors import BlockError, OrchestratorError, ToolError, TurnLost
+from orchestrator.errors import BlockError, ModelError, OrchestratorError, ToolError, TurnLost
 from orchestrator.events import TurnStatus
 from orchestrator.ledger import End, Ledger
 from orchestrator.memory import TOOLS, memory_specs
@@ -99,9 +100,9 @@ class Activation:
         for step in range(self._agent.max_steps):
             context = await self._store.read(lambda rows: self._ledger.changes.context(rows, self._turn.agent))
             self._shown = {block.key: Shown(block.version, block.value) for block in context.blocks}
-            response = self._with_ids(step, await self._model.respond(self._request(step, context)))
+            response = self._with_ids(step, await self._respond(self._request(step, context)))
             self._steps += 1
-            self._usage += response.usage.model_copy(update={"calls": 1})
+            self._usage += response.usage
             if not response.tool_calls:
                 await self._commit(partial(self._conclude, step, response, context))
                 return
@@ -134,6 +135,17 @@ class Activation:
             turn=self._turn.id,
             step=step,
         )
+
+    async def _respond(self, request: ModelRequest) -> ModelResponse:
+        self._usage += Usage(calls=1)  # also when there is no answer
+        answer = self._model.respond(request)
+        if not isawaitable(answer):
+            raise ModelError(f"{type(self._model).__name__}.respond() is not async; write: async def respond")
+        response: object = await answer
+        if not isinstance(response, ModelResponse):
+            name, kind = type(self._model).__name__, type(response).__name__
+            raise ModelError(f"{name}.respond() returned a {kind}; return ModelResponse(text, tool_calls)")
+        return response
 
     def _with_ids(self, step: int, response: ModelResponse) -> ModelResponse:
         """The answer, with an id for each tool call that tells it from the others."""

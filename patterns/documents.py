@@ -25,12 +25,12 @@ _FROM_ABOVE: Final = 0.7
 _UNKNOWN: Final = 2  # what occurs nowhere weighs double, lest a few rare words outvote it
 
 _COMMON: Final = """
-a about after all also am an and any are as at be been before being between but by can can't could describe did do does
-done exactly explain find for from get give had happen happened happens has have he help helps her hers him his how i if
-in information into is it its just know let list many may me mean means might mine much must my no not of on onto or our
-ours over please say shall she should show so some such tell than that the their theirs them then there these they this
-those to too under up upon us very was we were what when where whether which while who whom whose why will with won't
-would you your yours
+a about after all also am an and any are as at be been before being between but by can can't could describe did do
+does done exactly explain find for from get give had happen happened happens has have he help helps her hers him his
+how i if in information into is it its just know let list long many may me mean means might mine much must my no not
+of on onto or our ours over please say shall she should show so some such tell than that the their theirs them then
+there these they this those to too under up upon us very was we were what when where whether which while who whom
+whose why will with won't would you your yours
 """
 _STOP: Final = frozenset(_COMMON.split())
 _CONTRACTED: Final = re.compile(r"(?:n't|'(?:s|re|ve|ll|d|m))$", re.IGNORECASE)

@@ -59,6 +59,8 @@ def supervise(
     exactly one. A turn that ends without settling its task gives it back; after `tries` turns it is marked
     as failed. The lead is woken when all tasks are settled, or when none of the rest can ever start.
     """
+    if isinstance(workers, Agent):
+        raise DeclarationError("supervise()", "its workers are an Agent; give a list of them")
     if not workers:
         raise DeclarationError("supervise()", "needs at least one worker")
     if any(worker.name == lead.name for worker in workers):

@@ -384,7 +384,7 @@ def test_in_a_pipe_there_is_a_line_for_each_thing_that_happens_and_then_the_outp
         "ann woken by the message",
         "notes changed to version 2: insert by ann, 14 of 400 characters",
         "ann called memory_insert: Done: notes is at version 2, 14 of 400 characters.",
-        "bob woken by notes, which changed (version 2 by ann)",
+        "bob woken by notes, changed by ann (version 2)",
         "replace of notes by bob refused: block 'notes' does not contain 'Letta'; it never stood there in these words",
         "bob called memory_replace without success: Refused, nothing was changed: "
         "block 'notes' does not contain 'Letta'; it never stood there in these…",
@@ -411,7 +411,7 @@ def test_a_run_that_fails_ends_with_1_and_its_reason_on_stderr() -> None:
 
     assert done.returncode == 1
     assert "ann failed after 0 steps: nobody\\x1b[2J there" in done.stdout
-    assert "run failed: 1 turn, 0 model calls, " in done.stdout
+    assert "run failed: 1 turn, 1 model call, " in done.stdout
     assert done.stderr == "Error: the last turn of 'ann' failed: nobody\\x1b[2J there\n"
 
 
@@ -422,7 +422,7 @@ def test_a_run_that_has_spent_its_budget_ends_with_1() -> None:
 
     assert result.exit_code == 1
     assert "run budget: 1 turn, " in result.stdout
-    assert result.stderr == "Error: the run ended with status 'budget'\n"
+    assert result.stderr == "Error: the budget is spent after 1 turn; see --max-turns and --timeout\n"
 
 
 def test_a_run_that_takes_too_long_ends_with_1() -> None:
@@ -552,7 +552,7 @@ def test_a_call_by_a_block_is_told_as_one() -> None:
     started = TurnStarted(seq=1, at=0, turn="t", run="r", runs=("r",), agent="ann", attempt=1, causes=(cause,))
     ended = RunEnded(seq=2, at=0, run="r", status="complete", output="", error=None)
 
-    assert Lines(team).line(started) == "ann woken by notes, which calls (version 3 by owner)"
+    assert Lines(team).line(started) == "ann woken by notes, which calls for a turn"
     assert Lines(team).line(ended) is None
 
 
@@ -637,7 +637,7 @@ def test_a_row_says_what_its_agent_is_doing() -> None:
     view(ended("ann", "done"))
     assert row_of("ann", view) == ["ann", "1", "idle"]
     view(ended("ann", "timed_out", "too slow"))
-    assert row_of("ann", view) == ["ann", "2", "timed", "out", "after", "2", "steps:", "too", "slow"]
+    assert row_of("ann", view) == ["ann", "2", "1", "turn", "timed", "out", "after", "2", "steps:", "too", "slow"]
     assert row_of("bob", view) == ["bob", "0", "idle"]
 
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from orchestrator import (
     Author,
-    BlockChanged,
     BlockError,
     BlockState,
     Change,
@@ -23,6 +22,7 @@ from orchestrator import (
     Insert,
     LineMoved,
     NotGranted,
+    OutdatedRewrite,
     OverLimit,
     ReadOnly,
     Replace,
@@ -200,7 +200,7 @@ def test_a_rethink_is_refused_when_somebody_else_wrote_since(since, author, rule
     if refused_for is None:
         assert applied(state, Rethink("new"), author, shown=Shown(2, "2"), history=past) == "new"
         return
-    with pytest.raises(BlockChanged, match=f"by {refused_for} since you were shown version 2") as refused:
+    with pytest.raises(OutdatedRewrite, match=f"by {refused_for} since you were shown version 2") as refused:
         applied(state, Rethink("new"), author, shown=Shown(2, "2"), history=past)
     assert (refused.value.shown, refused.value.by) == (2, refused_for)
     assert f"base your rewrite on version {2 + len(since)}" in str(refused.value)

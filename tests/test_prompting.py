@@ -64,7 +64,7 @@ def test_a_wake_says_why_and_what_was_claimed():
     calls = Cause(kind="call", key="t:tasks", label="tasks", version=9, by="lead", wake=1)
 
     assert wake_text([change]) == "[wake] bob changed the block notes, which is now at version 7."
-    assert wake_text([calls]) == "[wake] The block tasks calls for you; lead wrote version 9."
+    assert wake_text([calls]) == "[wake] The block tasks calls for you."
     assert wake_text([change, calls], "1. open <a>\n2. open", "1. taken <a>\n2. open") == (
         "[wake] bob changed the block notes, which is now at version 7.\n"
         "[wake] The block tasks had something for you to do. It was taken in your name, and now reads there:\n"

@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import anyio
 import typer
 
-from orchestrator.cli.lines import Lines, Show, document, summary, visible
+from orchestrator.cli.lines import Lines, Show, document, failure, summary, visible
 from orchestrator.cli.loading import DISTRIBUTION, load
 from orchestrator.cli.running import Answer, ask
 from orchestrator.errors import DeclarationError, ModelNotFound, RunError
@@ -62,12 +62,17 @@ def run(
         str | None,
         typer.Option(
             metavar="NAME",
-            help=f"The model of every agent. Without it: each agent's own, or else what {VARIABLE} names.",
+            help=f"Every agent's model, such as rehearsal. Without it: each agent's own, or what {VARIABLE} names.",
         ),
     ] = None,
     docs: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", exists=True, file_okay=False, help="Documents, for a team that takes them."),
+        typer.Option(
+            metavar="FOLDER",
+            exists=True,
+            file_okay=False,
+            help="A folder of .md, .txt or .rst files in UTF-8, for a team that takes one.",
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="How many workers, for a team that lets you choose.")
@@ -81,6 +86,9 @@ def run(
     ] = None,
 ) -> None:
     """Give a team a message and print what it answers.
+
+    Patterns by name: task_queue, domain_knowledge. In a pipe there is a line for each thing that happens, an empty
+    line, and the answer.
 
     An object is a Team, or a function that returns one and is called with the options --docs and --workers.
 
@@ -104,7 +112,7 @@ def run(
         raise typer.Exit(130) from None
     typer.echo(document(answer.run) if as_json else _told(answer))
     if answer.run.status != "complete":
-        _fail(str(answer.run.error or f"the run ended with status {answer.run.status!r}"), 1)
+        _fail(failure(answer.run), 1)
 
 
 def _progress(team: Team, as_json: bool) -> AbstractContextManager[Show | None]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from traceback import format_tb
 from typing import Final
 
+from orchestrator.errors import OrchestratorError
 from orchestrator.events import (
     BlockChanged,
     Cause,
@@ -76,8 +78,9 @@ class Lines:
     def _cause(self, cause: Cause) -> str:
         if cause.kind == "message" or cause.key is None:
             return "the message"
-        did = "calls" if cause.kind == "call" else "changed"
-        return f"{self._names[cause.key]}, which {did} (version {cause.version} by {cause.by})"
+        if cause.kind == "call":
+            return f"{self._names[cause.key]}, which calls for a turn"
+        return f"{self._names[cause.key]}, changed by {cause.by} (version {cause.version})"
 
 
 def change(event: BlockChanged) -> str:
@@ -104,6 +107,17 @@ def summary(run: Run, seconds: float) -> str:
     if run.cost is not None:
         parts.append(f"${run.cost:.4f}")
     return f"run {run.status}: {', '.join(parts)}, {seconds:.1f} s"
+
+
+def failure(run: Run) -> str:
+    """Why a run is not complete; what a model or tool of the user's raised, with the place where it did."""
+    if run.error is None:
+        return f"the {run.status} is spent after {_count(len(run.turns), 'turn')}; see --max-turns and --timeout"
+    cause = run.error.__cause__
+    if cause is None or isinstance(cause, OrchestratorError):
+        return str(run.error)
+    frames = "".join(format_tb(cause.__traceback__)[-3:])
+    return f"{run.error}\n{frames}".rstrip()
 
 
 def document(run: Run) -> str:

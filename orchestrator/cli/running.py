@@ -27,25 +27,26 @@ class Answer(NamedTuple):
 async def ask(team: Team, message: str, *, model: str | None, budget: Budget, show: Show | None) -> Answer:
     """Open the team, give it the message, show each event, and wait for the end of both run and show."""
     environment = Environment()
-    async with Orchestrator(team, model=model, environment=environment) as live:
-        began = anyio.current_time()
-        try:
-            async with anyio.create_task_group() as group:
-                if show is not None:
-                    group.start_soon(_follow, live.watch(), show, environment)
-                run = await live.run(message, budget=budget)
-                seconds = anyio.current_time() - began
-        except ExceptionGroup as errors:  # the first one has cancelled the others
-            raise errors.exceptions[0] from errors.exceptions[0].__cause__
+    try:
+        # The group is outside, so that what happens while the team is closed is shown, too.
+        async with anyio.create_task_group() as group, Orchestrator(team, model=model, environment=environment) as live:
+            if show is not None:
+                group.start_soon(_follow, live.watch(), show, environment)
+            began = anyio.current_time()
+            run = await live.run(message, budget=budget)
+            seconds = anyio.current_time() - began
+    except ExceptionGroup as errors:  # the first one has cancelled the others
+        raise errors.exceptions[0] from errors.exceptions[0].__cause__
     return Answer(run, seconds)
 
 
 async def _follow(
     watching: AbstractAsyncContextManager[AsyncIterator[Event]], show: Show, environment: Environment
 ) -> None:
-    async with watching as events:
-        async for event in events:
-            # In a thread: whoever reads the other end of a pipe may be slow, and no turn has to wait for that.
-            await environment.run_blocking(partial(show, event))
-            if isinstance(event, RunEnded):
-                return
+    with anyio.CancelScope(shield=True):  # Ctrl-C cancels the run; its end is told, and then this ends by itself
+        async with watching as events:
+            async for event in events:
+                # In a thread: whoever reads the other end of a pipe may be slow, and no turn has to wait for that.
+                await environment.run_blocking(partial(show, event))
+                if isinstance(event, RunEnded):
+                    return

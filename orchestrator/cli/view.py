@@ -25,8 +25,17 @@ class _AgentRow:
     style: str = "dim"
     busy: bool = False
     turns: int = 0
+    #: Turns that ended badly, and tool calls in vain.
+    failed: int = 0
+    refused: int = 0
     #: What it has called in this step.
     calls: Sequence[ToolCall] = ()
+
+    @property
+    def in_vain(self) -> str:
+        """What went wrong, counted: turns that ended badly, and tool calls that were refused or failed."""
+        counts = ((self.failed, "turn"), (self.refused, "call"))
+        return ", ".join(f"{count} {word}{'s' * (count > 1)}" for count, word in counts if count)
 
     def do(self, doing: str, style: str = "", *, busy: bool = True) -> None:
         self.doing, self.style, self.busy = doing, style, busy
@@ -80,6 +89,7 @@ class View:
                 row.do(f"calling {brief(first.name)}", "cyan")
             case ToolAnswered():
                 row = self._agents[event.agent]
+                row.refused += not event.ok
                 rest = row.calls[event.call + 1 :]
                 if rest:
                     row.do(f"calling {brief(rest[0].name)}", "cyan")
@@ -91,6 +101,7 @@ class View:
                 if event.status == "done":
                     row.do("idle", "dim", busy=False)
                 else:
+                    row.failed += 1
                     row.do(f"{ending(event)}: {brief(event.error or '')}", "red", busy=False)
             case BlockChanged():
                 block = self._blocks[event.key]
@@ -116,13 +127,16 @@ class View:
 
     def _agent_table(self, rows: Sequence[_AgentRow]) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-        table.add_column("agent", no_wrap=True, min_width=min(30, max(len(row.name) for row in rows)))
+        table.add_column("agent", no_wrap=True, min_width=min(30, max(5, *(len(row.name) for row in rows))))
         table.add_column("turns", justify="right", no_wrap=True, min_width=5)
+        table.add_column("in vain", no_wrap=True, min_width=7)
         table.add_column("", width=1)
         table.add_column("doing", no_wrap=True, overflow="ellipsis")
         for row in rows:
             spinner = self._spinner if row.busy else ""
-            table.add_row(Text(row.name), Text(f"{row.turns:,}"), spinner, Text(row.doing, row.style))
+            table.add_row(
+                Text(row.name), Text(f"{row.turns:,}"), Text(row.in_vain, "red"), spinner, Text(row.doing, row.style)
+            )
         if len(rows) < len(self._agents):
             table.add_row(Text(f"and {len(self._agents) - len(rows):,} more", "dim"))
         return table

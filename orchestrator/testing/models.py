@@ -11,6 +11,7 @@ from typing import Any, Self
 import anyio
 import anyio.lowlevel
 
+from orchestrator.errors import DeclarationError
 from orchestrator.messages import ToolCall, Usage
 from orchestrator.ports import ModelRequest, ModelResponse
 
@@ -52,10 +53,14 @@ class ScriptedModel:
     """Speaks the lines that a script gives each agent, and is strict about it.
 
     Used as a context manager it raises `AssertionError` at the end if it was asked once too often, or
-    if lines were left unspoken. `requests` are the requests it was asked, in order.
+    if lines were left unspoken. `requests` are the requests it was asked, in order. A script of its own is
+    typed `dict[str, list[Line]]`.
     """
 
     def __init__(self, script: Mapping[str, Iterable[Line]]) -> None:
+        for agent, lines in script.items():
+            if isinstance(lines, str):
+                raise DeclarationError(f"the script of {agent!r}", "is one text; give a list of lines")
         self._lines: dict[str, list[Line]] = {agent: list(lines) for agent, lines in script.items()}
         self._complaints: list[str] = []
         self.requests: list[ModelRequest] = []
