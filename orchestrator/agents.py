@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.blocks import ENGINE, OWNER, Attachment, Block
 from orchestrator.checks import check_amount, check_count, check_name, check_pure, unusable
@@ -13,7 +13,11 @@ from orchestrator.ports import Model
 from orchestrator.tools import Tool, as_tool
 
 #: The tools that an agent has by its grants; no other tool may have one of these names.
-MEMORY_TOOLS = ("memory_insert", "memory_replace", "memory_rethink")
+MEMORY_TOOLS: Final = ("memory_insert", "memory_replace", "memory_rethink")
+
+#: What bounds a turn by default: model calls, and seconds.
+_STEPS: Final = 50
+_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -86,8 +90,8 @@ class Agent:
     blocks: tuple[Attachment, ...] | Iterable[Block | Attachment] = field(default=(), kw_only=True)
     wakes_on: tuple[Wake, ...] | Iterable[Block | Wake] = field(default=(), kw_only=True)
     tools: tuple[Tool, ...] | Iterable[Tool | Callable[..., Any]] = field(default=(), kw_only=True)
-    max_steps: int = field(default=50, kw_only=True)
-    timeout: float = field(default=600.0, kw_only=True)
+    max_steps: int = field(default=_STEPS, kw_only=True)
+    timeout: float = field(default=_SECONDS, kw_only=True)
 
     def __post_init__(self) -> None:
         check_name("an agent", "name", self.name)
@@ -182,9 +186,18 @@ class Agent:
             blocks=attachments.values(),
             wakes_on=_united((*self.wakes, *other.wakes)),
             tools={tool.function: tool for tool in (*self.toolbox, *other.toolbox)}.values(),
-            max_steps=max(self.max_steps, other.max_steps),
-            timeout=max(self.timeout, other.timeout),
+            max_steps=_agreed(where, "max_steps", self.max_steps, other.max_steps, _STEPS),
+            timeout=_agreed(where, "timeout", self.timeout, other.timeout, _SECONDS),
         )
+
+
+def _agreed(where: str, what: str, mine: Any, others: Any, default: Any) -> Any:
+    """What was asked for: a default gives way; two different wishes contradict."""
+    if mine == others or others == default:
+        return mine
+    if mine == default:
+        return others
+    raise DeclarationError(where, f"has {what} {mine!r} in one team and {others!r} in the other")
 
 
 def _united(wakes: Iterable[Wake]) -> Iterable[Wake]:

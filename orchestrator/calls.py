@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from orchestrator.checks import FAILURES
 from orchestrator.events import BlockChanged, Cause
 from orchestrator.team import WakeEntry
 
@@ -113,7 +114,7 @@ class Pool:
         self.text, self.current, self.broken = text, version, ""
         try:
             self.wanted = max(0, int(self.entry.wake.when(text)))
-        except Exception as error:  # a user's function: the run that needs its answer fails, nothing else
+        except FAILURES as error:  # a user's function: the run that needs its answer fails, nothing else
             self.wanted, self.broken = 1, f"when= raised {type(error).__name__}: {error}"
 
     def can_claim(self, agent: str) -> bool:
@@ -125,7 +126,7 @@ class Pool:
             return False
         try:
             return claim(self.text, agent) not in (None, self.text)
-        except Exception as error:  # as above
+        except FAILURES as error:  # as above
             self.broken = f"claim= raised {type(error).__name__}: {error}"
             return False
 

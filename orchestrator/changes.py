@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from orchestrator.agents import Wake
 from orchestrator.blocks import ENGINE, Author, BlockState, Grant, Revision
+from orchestrator.checks import FAILURES
 from orchestrator.edits import Edit, Shown, Update, apply, operation
 from orchestrator.environment import Environment
 from orchestrator.errors import BlockError, DeclarationError, ToolError, UnknownLabel
@@ -93,7 +94,7 @@ class Changes:
             changed = self._apply(tx, block, Update(lambda text: claim(text, turn.agent)), Author(ENGINE, turn.id))
         except BlockError as error:
             raise ClaimRefused(block.version, str(error)) from error
-        except Exception as error:  # a user's function: its failure must not take the others' runs along
+        except FAILURES as error:  # a user's function: its failure must not take the others' runs along
             raise ClaimRefused(block.version, f"claim= raised {type(error).__name__}: {error}") from error
         if changed == block.value:
             raise ClaimRefused(block.version, f"{turn.agent} found nothing to take")
@@ -115,7 +116,7 @@ class Changes:
         except ToolError as error:
             self._refused(tx, turn, (key, wanted.label), word, author, "tool_refused", str(error))
             return Effect(text=sayable(str(error)), ok=False)
-        except Exception as error:  # an Update's function: a tool's failure is an answer to the model
+        except FAILURES as error:  # an Update's function: a tool's failure is an answer to the model
             reason = sayable(f"{name} failed: {told(error)}")
             self._refused(tx, turn, (key, wanted.label), word, author, "tool_failed", reason)
             return Effect(text=reason, ok=False)
@@ -189,19 +190,21 @@ class Changes:
         )
         return changed
 
-    def release(self, tx: Transaction, turn: TurnRecord, release: Callable[[str, str], str | None], key: str) -> None:
-        """Give back what the turn holds. A turn must end, whatever the block or the user's function say to it."""
+    def release(self, tx: Transaction, turn: TurnRecord, release: Callable[[str, str], str | None], key: str) -> bool:
+        """Give back what the turn holds, if that is possible: a turn must end, whatever the block says to it."""
         block, author = tx.block(key), Author(ENGINE, turn.id)
         assert block is not None, "declared blocks are stored when a team is opened"
         try:
             text = self._apply(tx, block, Update(lambda text: release(text, turn.agent)), author)
         except BlockError as error:
             self._refused(tx, turn, (key, block.label), "release", author, error.code, str(error))
-        except Exception as error:
+        except FAILURES as error:
             reason = f"release= raised {type(error).__name__}: {error}"
             self._refused(tx, turn, (key, block.label), "release", author, "release_failed", reason)
         else:
             self._change(tx, block, text, "release", author, turn.runs)
+            return True
+        return False
 
     def _refused(
         self,

@@ -11,6 +11,9 @@ from orchestrator.errors import DeclarationError
 #: What labels and names look like: they become element names in a prompt and words in a sentence.
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
+#: What a function of a user's may raise without meaning the whole process.
+FAILURES: Final = (Exception, SystemExit, GeneratorExit)
+
 
 def check_name(where: str, what: str, name: object) -> None:
     """Raise `DeclarationError` unless `name` can be a label, an agent's name or a key."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from orchestrator.blocks import Author, BlockState, Change, Grant, Guard, Revision
-from orchestrator.checks import unusable
+from orchestrator.checks import FAILURES, unusable
 from orchestrator.errors import (
     Fresh,
     Guarded,
@@ -122,7 +122,7 @@ def _asked(guard: Guard, change: Change) -> str | None:
     """What the guard says; one that fails has not allowed the change."""
     try:
         return guard(change)
-    except Exception as error:  # a user's function: its failure must not end the turn
+    except FAILURES as error:  # a user's function: its failure must not end the turn
         return f"its guard failed: {type(error).__name__}: {error}"
 
 

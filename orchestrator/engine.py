@@ -42,6 +42,10 @@ class _Going:
     #: The turns that are charged to it, each with the runs it works for; and a bell for when one ends.
     turns: dict[anyio.CancelScope, tuple[str, ...]] = field(default_factory=dict)
     turn_ended: anyio.Event = field(default_factory=anyio.Event)
+    #: It is being ended from outside: no turn goes on for its sake.
+    stopping: bool = False
+    #: Whether it is in the store, or never will be, is known.
+    opened: anyio.Event = field(default_factory=anyio.Event)
 
 
 class Orchestrator:
@@ -90,9 +94,15 @@ class Orchestrator:
     async def __aenter__(self) -> Self:
         if self._group is not None:
             raise RunError("this orchestrator was opened before; make a new one")
-        while events := await self._store.events(self._feed.last, _REPLAY):
-            self._observe(events)
-        await self._commit(self._ledger.declare)
+        await self._store.open()
+        try:
+            while events := await self._store.events(self._feed.last, _REPLAY):
+                self._observe(events)
+            await self._commit(self._ledger.declare)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._store.close()
+            raise
         group = anyio.create_task_group()
         await group.__aenter__()
         self._group = group
@@ -156,7 +166,9 @@ class Orchestrator:
         if not isinstance(message, str) or unusable(message):
             raise RunError("a message must be text without NUL characters and halves of surrogate pairs")
         to = self.team.agent(agent or self.team.entry).name
-        budget = budget or Budget()
+        budget = Budget() if budget is None else budget
+        if not isinstance(budget, Budget):
+            raise RunError(f"budget is {budget!r}; give a Budget, such as Budget(turns=50)")
         record = RunRecord(id=self._environment.new_id("run"), agent=to, text=message)
         going = self._going[record.id] = _Going()
         try:
@@ -164,6 +176,8 @@ class Orchestrator:
         except BaseException:
             del self._going[record.id]  # it was not recorded, so there is nothing to end
             raise
+        finally:
+            going.opened.set()
         try:
             with anyio.move_on_after(budget.seconds) as deadline:
                 await going.ended.wait()
@@ -202,6 +216,10 @@ class Orchestrator:
             run: only what happens for this run.
             after: begin after the event with this number (0: with the first); by default, with the next one.
         """
+        if not self._is_open:
+            raise RunError("the orchestrator is not open; use: async with Orchestrator(…) as live")
+        if after is not None and (not isinstance(after, int) or after < 0):
+            raise RunError(f"after is {after!r}; give the number of an event, or 0 to begin with the first")
         key = None if block is None else self.team.key(block)
 
         def wanted(event: Event) -> bool:
@@ -236,8 +254,9 @@ class Orchestrator:
         while (start := self._scheduler.next()) is not None:
             scope = anyio.CancelScope()
             batch.append((start, scope))
-            if going := self._going.get(start.runs[0]):
-                going.turns[scope] = start.runs
+            for id in start.runs:
+                if going := self._going.get(id):
+                    going.turns[scope] = start.runs
         if batch:
             self._group.start_soon(self._begin, batch, name="start of turns")
         for verdict in self._scheduler.verdicts():
@@ -291,10 +310,11 @@ class Orchestrator:
             self._forget(start, scope)
 
     def _forget(self, start: Start, scope: anyio.CancelScope) -> None:
-        if going := self._going.get(start.runs[0]):
-            going.turns.pop(scope, None)
-            going.turn_ended.set()
-            going.turn_ended = anyio.Event()
+        for id in start.runs:
+            if going := self._going.get(id):
+                going.turns.pop(scope, None)
+                going.turn_ended.set()
+                going.turn_ended = anyio.Event()
 
     async def _conclude(self, verdict: Verdict) -> None:
         """A run has come to an end by itself."""
@@ -308,9 +328,15 @@ class Orchestrator:
         going = self._going.get(id)
         if going is None:
             return
+        await going.opened.wait()
+        if id not in self._going:
+            return
         self._scheduler.close(id)
+        going.stopping = True
         mine = [
-            scope for scope, runs in going.turns.items() if not any(run in self._going for run in runs if run != id)
+            scope
+            for scope, runs in going.turns.items()
+            if all(run not in self._going or self._going[run].stopping for run in runs)
         ]
         for scope in mine:
             scope.cancel()
@@ -350,7 +376,7 @@ class Orchestrator:
         """The failure that nobody made good: an agent's last turn, unless its task went back to others."""
         last = {turn.agent: turn for turn in turns}
         for turn in last.values():
-            if turn.status in ("failed", "timed_out") and not turn.claimed:
+            if turn.status in ("failed", "timed_out") and not (turn.claimed and turn.given_back):
                 failure = TurnFailed(turn.agent, turn.status.replace("_", " "), turn.error or "")
                 failure.__cause__ = self._failures.get(turn.id)
                 return failure

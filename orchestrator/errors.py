@@ -50,14 +50,12 @@ class UnknownName(DeclarationError, KeyError):
     __str__ = Exception.__str__  # KeyError would show the repr of the message
 
 
-class AmbiguousLabel(DeclarationError, KeyError):
+class AmbiguousLabel(DeclarationError):
     """A bare label that names several blocks of the team: use one of the candidates instead."""
 
     def __init__(self, label: str, candidates: Sequence[str]) -> None:
         super().__init__(f"label {label!r}", f"names several blocks; say which: {', '.join(candidates)}")
         self.candidates = tuple(candidates)
-
-    __str__ = Exception.__str__  # as above
 
 
 class Fresh(NamedTuple):

@@ -224,12 +224,16 @@ class Ledger:
     def end_turn(self, tx: Transaction, turn: TurnRecord, end: End) -> TurnRecord:
         """A turn ends, and gives back what it still holds."""
         self.check_held(tx, turn)
-        for wake in self.team.agent(turn.agent).wakes:
-            if wake.release is not None:
-                self.changes.release(tx, turn, wake.release, self.team.key_of(wake.block))
+        releases = [wake for wake in self.team.agent(turn.agent).wakes if wake.release is not None]
+        released = [
+            self.changes.release(tx, turn, wake.release, self.team.key_of(wake.block))
+            for wake in releases
+            if wake.release is not None
+        ]
         ended = turn.model_copy(
             update={
                 "status": end.status,
+                "given_back": all(released) and bool(released),
                 "text": end.text,
                 "error": end.error,
                 "steps": end.steps,

@@ -97,8 +97,9 @@ class TurnRecord(Record):
     attempt: int = 1
     status: TurnStatus = "running"
     causes: tuple[Cause, ...] = ()
-    #: Whether a task (or the like) was claimed for it when it started.
+    #: Whether a task (or the like) was claimed for it when it started, and went back when it ended.
     claimed: bool = False
+    given_back: bool = False
     text: str = ""
     error: str | None = None
     steps: int = 0
@@ -216,8 +217,13 @@ class Committed(NamedTuple, Generic[T]):
 class Store(Protocol):
     """Keeps what happened. Blocks, history and log never disagree, because they are written together.
 
-    One event loop at a time uses a store. `orchestrator.testing.StoreContract` is its test suite.
+    One orchestrator at a time writes to a store, and puts its events in order; so it is opened, and closed.
+    `orchestrator.testing.StoreContract` is its test suite.
     """
+
+    async def open(self) -> None:
+        """Make it one's own to write to; `StoreError` if somebody else has it open. Reading needs no opening."""
+        ...
 
     async def transact(self, work: Callable[[Transaction], T]) -> Committed[T]:
         """Run `work` alone and commit what it wrote, or, if it raises, write nothing and raise the same.
@@ -237,5 +243,8 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None:
-        """Give back what the store holds open; what was committed stays. May be called twice."""
+        """Give back what the store holds open, so that it can be opened again. May be called twice.
+
+        What was committed stays, and can still be read: watchers catch up.
+        """
         ...

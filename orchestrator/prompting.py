@@ -50,7 +50,7 @@ def tail_text(blocks: Iterable[BlockState]) -> str:
 
 def wake_text(causes: Sequence[Cause], before: str = "", after: str = "") -> str:
     """Why an agent was woken; and, if something was claimed for it, the lines that this changed."""
-    old = before.split("\n")
+    old = set(before.split("\n"))
     claimed = "\n".join(line for line in after.split("\n") if line not in old)
     return _template("wake").render(causes=causes, claimed=escape(claimed)).strip()
 

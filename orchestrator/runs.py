@@ -39,8 +39,8 @@ class Budget:
 class Blocks(Mapping[str, BlockState]):
     """Blocks by name: the label, or `agent/label` where several blocks have the label.
 
-    `AmbiguousLabel` lists the candidates of a label that is not enough, `UnknownName` the names there are; both are
-    `KeyError`s.
+    `AmbiguousLabel` lists the candidates of a label that is not enough; `UnknownName`, which is a `KeyError`,
+    the names there are.
     """
 
     def __init__(self, team: Team, states: Mapping[str, BlockState]) -> None:

@@ -2,7 +2,8 @@
 
 Feed it every event in order (`observe`), ask for turns to start (`next`), and for runs that have come
 to an end (`verdicts`). It holds nothing that the log does not say, but for the turns that it has handed
-out and that have not started yet; so it is rebuilt by feeding it the log, and a crash loses no wake.
+out and that have not started, and the claims that were refused; so it is rebuilt by feeding it the log,
+and a crash loses no wake.
 
 A *call* is a reason for a turn: a message, changes that wake an agent, or a block that calls for a
 pool of agents. Calls become ready when somebody who may answer them is free, and are answered in the
@@ -171,15 +172,15 @@ class Scheduler:
         if desk is None:
             return
         self._accounts.put_down(started.runs)
-        # A turn that failed before it was shown anything has still had its wake.
-        shown = dict(event.shown)
+        # A turn that is not done has looked at nothing but what woke it: that it has had.
+        shown = dict(event.shown) if event.status == "done" else {}
         for cause in started.causes:
             if cause.key is not None:
                 shown[cause.key] = max(shown.get(cause.key, 0), cause.version)
         for cause in started.causes:
             if pool := self._pool(cause):
                 pool.running -= 1
-                pool.answered += shown[pool.entry.key] >= pool.version
+                pool.answered += shown.get(pool.entry.key, 0) >= pool.version
         for key, version in shown.items():
             desk.was_shown(key, version)
         self._become_free(desk)
@@ -218,25 +219,27 @@ class Scheduler:
 
     def verdicts(self) -> list[Verdict]:
         """The runs that have come to an end: each is told once. Ask only when `next` has nothing."""
-        ended: list[Verdict] = []
-        stuck: list[Verdict] = []
         resting = self._accounts.resting
-        for id, run in resting.items():
-            if run.closing:
-                continue
-            calls = list(self._waiting(id))
-            if not calls:
-                ended.append(Verdict(id, "complete"))
-            elif not run.is_spent:
-                stuck.append(Verdict(id, "stuck", tuple(call.told for call in calls)))
-            elif not any(self._accounts.charged(call.runs) for call in calls):
-                ended.append(Verdict(id, "budget"))
+        if not resting:
+            return []
+        judged = [self._judged(id, calls) for id, calls in self._waiting().items() if not resting[id].closing]
+        ended = [verdict for verdict in judged if verdict is not None and verdict.outcome != "stuck"]
         in_flux = self._accounts.active > 0 or any(run.closing for run in resting.values())
         if not ended and not in_flux:  # else a turn that works for others, or what they leave undone, may change things
-            ended = stuck
+            ended = [verdict for verdict in judged if verdict is not None]
         for verdict in ended:
             resting[verdict.run].closing = True
         return ended
+
+    def _judged(self, id: str, calls: list[_Call]) -> Verdict | None:
+        """How a run for which nobody is active stands; None if another run may pay for what it waits for."""
+        if not calls:
+            return Verdict(id, "complete")
+        if not self._accounts.resting[id].is_spent:
+            return Verdict(id, "stuck", tuple(call.told for call in calls))
+        if any(self._accounts.charged(call.runs) for call in calls):
+            return None
+        return Verdict(id, "budget")
 
     def _start_of(self, desk: Desk) -> Start | None:
         if desk.busy:
@@ -247,6 +250,11 @@ class Scheduler:
         if message is not None and self._accounts.can_pay(message):
             causes.append(desk.messages[0])
             runs = (message,)
+        for pool in self._pools_of.get(desk.name, ()) if causes else ():
+            # A block that calls on behalf of the message's own run is answered by the same turn.
+            free = pool.need > 0 and not pool.broken and not pool.entry.wake.claim
+            if free and self._accounts.going(pool.runs) == (message,):
+                causes.append(self._call(pool))
         for key, writes in desk.writes.items():
             last = writes[-1]
             label = self._team.blocks[key].label
@@ -264,11 +272,13 @@ class Scheduler:
         for name in pool.idle:
             if self._accounts.can_pay(self._desks[name].next_message) or not pool.can_claim(name):
                 continue
-            entry = pool.entry
-            label = self._team.blocks[entry.key].label
-            cause = Cause(kind="call", key=entry.key, label=label, version=pool.version, by=pool.by, wake=entry.number)
-            return Start(name, charged, (cause,), entry if entry.wake.claim else None)
+            return Start(name, charged, (self._call(pool),), pool.entry if pool.entry.wake.claim else None)
         return None
+
+    def _call(self, pool: Pool) -> Cause:
+        key = pool.entry.key
+        label = self._team.blocks[key].label
+        return Cause(kind="call", key=key, label=label, version=pool.version, by=pool.by, wake=pool.entry.number)
 
     # --- the books
 
@@ -308,18 +318,30 @@ class Scheduler:
                 self._line.setdefault(waiting.name, waiting)
 
     def _pool(self, cause: Cause) -> Pool | None:
-        return self._pools.get(cause.wake) if cause.kind == "call" and cause.wake is not None else None
+        if cause.kind != "call" or cause.wake is None:
+            return None
+        pool = self._pools.get(cause.wake)
+        return pool if pool is not None and pool.entry.key == cause.key else None
 
-    def _waiting(self, run: str) -> Iterator[_Call]:
-        """The calls that keep a run from being complete."""
+    def _waiting(self) -> dict[str, list[_Call]]:
+        """The calls that keep each resting run from being complete."""
+        waiting: dict[str, list[_Call]] = {id: [] for id in self._accounts.resting}
+        for call in self._calls():
+            for id in call.runs:
+                if id in waiting:
+                    waiting[id].append(call)
+        return waiting
+
+    def _calls(self) -> Iterator[_Call]:
+        """Everything that is not answered."""
         for desk in self._laden.values():
-            if any(cause.run == run for cause in desk.messages):
-                yield _Call(Waiting("", (desk.name,), "a message was not answered"), (run,))
+            told = Waiting("", (desk.name,), "a message was not answered")
+            for cause in desk.messages:
+                yield _Call(told, (cause.run or "",))
             for key, writes in desk.writes.items():
                 runs = united(*(self._accounts.going(write.runs) for write in writes))
-                if run in runs:
-                    yield _Call(Waiting(self._team.names[key], (desk.name,), "a change was not looked at"), runs)
+                yield _Call(Waiting(self._team.names[key], (desk.name,), "a change was not looked at"), runs)
         for pool in self._pools.values():
-            if pool.need > 0 and run in (runs := self._accounts.going(pool.runs)):
+            if pool.need > 0 and (runs := self._accounts.going(pool.runs)):
                 entry = pool.entry
                 yield _Call(Waiting(self._team.names[entry.key], entry.members, pool.why_not), runs)

@@ -198,17 +198,18 @@ def sayable(text: str) -> str:
 
 
 def storable(arguments: dict[str, Any] | str) -> dict[str, Any] | str:
-    """The arguments as they can be recorded: an object that JSON cannot hold becomes the text of one."""
+    """The arguments as JSON gives them back; what JSON cannot hold becomes a text that is no object."""
     if isinstance(arguments, str):
         return arguments
     try:
-        pydantic_core.to_json(arguments, inf_nan_mode="strings")
-    except ValueError:  # half of a surrogate pair, or nested too deeply
+        text = pydantic_core.to_json(arguments, inf_nan_mode="constants")
+        stored: dict[str, Any] = json.loads(text, parse_constant=_no_constant)
+        return stored
+    except (ValueError, TypeError, RecursionError):  # NaN, half of a surrogate pair, an object, nested too deeply
         try:
             return json.dumps(arguments)
-        except RecursionError:
-            return "nested too deeply"
-    return arguments
+        except (ValueError, TypeError, RecursionError):
+            return "arguments that JSON cannot hold"
 
 
 def answer_text(name: str, result: object) -> str:

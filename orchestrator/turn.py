@@ -13,7 +13,7 @@ import anyio
 from orchestrator.agents import Agent
 from orchestrator.blocks import Grant
 from orchestrator.changes import Context
-from orchestrator.checks import unusable
+from orchestrator.checks import FAILURES, unusable
 from orchestrator.edits import Edit, Shown
 from orchestrator.environment import Environment
 from orchestrator.errors import BlockError, ModelError, OrchestratorError, ToolError, TurnLost
@@ -182,7 +182,7 @@ class Activation:
             return Effect(text=answer_text(call.name, result), ok=True)
         except (ToolError, BlockError) as refusal:
             return Effect(text=sayable(str(refusal)), ok=False)
-        except (Exception, SystemExit, GeneratorExit) as error:  # a tool's failure is an answer to the model
+        except FAILURES as error:  # a tool's failure is an answer to the model
             return Effect(text=sayable(f"{call.name} failed: {told(error)}"), ok=False)
         except BaseExceptionGroup as group:  # of a tool's own task group
             fatal = (KeyboardInterrupt, anyio.get_cancelled_exc_class())

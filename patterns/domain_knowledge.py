@@ -10,10 +10,12 @@ _DESCRIPTION = (
 )
 
 
-def domain_knowledge(value: str = "", *, label: str = "domain_knowledge", limit: int = 20_000) -> Block:
+def domain_knowledge(
+    value: str = "", *, label: str = "domain_knowledge", limit: int = 20_000, key: str | None = None
+) -> Block:
     """A block for facts: any agent that has it appends, and all see it at their next step.
 
     Give it to agents as `.contributor()`, so that nobody can change what others have found; to one
     agent that tidies it as `.curator()`.
     """
-    return Block(label, value, _DESCRIPTION, limit=limit)
+    return Block(label, value, _DESCRIPTION, limit=limit, key=key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Annotated
 
 from pydantic import BaseModel, Field
@@ -41,13 +41,13 @@ class NewTask(BaseModel):
     ] = []
 
 
-def task_queue(value: str = "", *, label: str = "task_queue", limit: int = 50_000) -> Block:
+def task_queue(value: str = "", *, label: str = "task_queue", limit: int = 50_000, key: str | None = None) -> Block:
     """A block of tasks, which people and agents can read and edit.
 
     Its guard lets agents add tasks and settle those that they hold, and nothing else, by whatever tool;
     the owner may change anything.
     """
-    return Block(label, value, _DESCRIPTION, limit=limit, guard=legal)
+    return Block(label, value, _DESCRIPTION, limit=limit, guard=legal, key=key)
 
 
 def supervise(
@@ -70,8 +70,7 @@ def supervise(
     tasks = task_queue() if tasks is None else tasks
     if tasks.guard is not legal:
         raise DeclarationError("supervise()", f"block {tasks.label!r} is no task queue; make it with task_queue()")
-    answers = Wake(tasks, when=finished)
-    works = Wake(tasks, when=ready, claim=claim, release=partial(give_back, tries=tries))
+    answers, works = _wakes(tasks, tries)
     adds, settles = _add_tasks(tasks.label), _settle_task(tasks.label)
     leading = prompt("task_queue_supervisor", label=tasks.label, workers=len(workers))
     working = prompt("task_queue_worker", label=tasks.label)
@@ -87,6 +86,17 @@ def supervise(
     )
 
 
+# Made once for each queue, so that teams over one queue compose: their workers are one pool, their tools the same.
+
+
+@lru_cache
+def _wakes(tasks: Block, tries: int) -> tuple[Wake, Wake]:
+    """What wakes the lead, and the workers."""
+    works = Wake(tasks, when=ready, claim=claim, release=partial(give_back, tries=tries))
+    return Wake(tasks, when=finished), works
+
+
+@lru_cache
 def _add_tasks(label: str) -> Tool:
     @tool
     async def add_tasks(tasks: list[NewTask | str]) -> BlockEdit:
@@ -99,6 +109,7 @@ def _add_tasks(label: str) -> Tool:
     return add_tasks
 
 
+@lru_cache
 def _settle_task(label: str) -> Tool:
     @tool
     async def settle_task(context: ToolContext, result: str, failed: bool = False) -> BlockEdit:

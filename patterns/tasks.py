@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final, Literal
 
 from orchestrator import Change
@@ -28,6 +30,9 @@ _HEAD: Final = re.compile(
     r"(?P<title>\S.*)"
 )
 _INDENT: Final = "   "
+
+#: How far ahead of the highest number an agent may number a task: a slip must not use the numbers up.
+_AHEAD: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -68,15 +73,21 @@ class Queue:
     entries: tuple[Task | str, ...]
 
     @classmethod
+    @lru_cache(maxsize=16)
     def parse(cls, text: str) -> Queue:
         """Read a text. What is not a task is a note."""
         entries: list[Task | str] = []
+        bodies: dict[int, list[str]] = {}
         for line in text.split("\n") if text else ():
-            last = entries[-1] if entries else ""
-            if isinstance(last, Task) and line.startswith(_INDENT):
-                entries[-1] = replace(last, body=(*last.body, line.removeprefix(_INDENT)))
+            last = len(entries) - 1
+            if entries and isinstance(entries[last], Task) and line.startswith(_INDENT):
+                bodies.setdefault(last, []).append(line.removeprefix(_INDENT))
             else:
                 entries.append(_task(line) or line)
+        for at, body in bodies.items():
+            task = entries[at]
+            assert isinstance(task, Task), "only tasks have bodies"
+            entries[at] = replace(task, body=tuple(body))
         return cls(tuple(entries))
 
     def text(self) -> str:
@@ -108,8 +119,9 @@ class Queue:
         return [task for task in self.tasks if task.status == "claimed" and task.by == agent]
 
     def with_task(self, old: Task, new: Task) -> Queue:
-        """The queue with one of its tasks changed."""
-        return Queue(tuple(new if entry is old else entry for entry in self.entries))
+        """The queue with one of its tasks changed; of several that read the same, the first."""
+        at = self.entries.index(old)
+        return Queue((*self.entries[:at], new, *self.entries[at + 1 :]))
 
     def added(self, new: list[Task]) -> Queue:
         """The queue with tasks at its end, numbered on from the highest number."""
@@ -150,7 +162,9 @@ def give_back(text: str, agent: str, tries: int) -> str | None:
 
 
 def legal(change: Change) -> str | None:
-    """The guard of a task queue: agents may add tasks, and claim, settle or give back their own.
+    """The guard of a task queue: agents may add tasks, and settle or give back the one that they hold.
+
+    Nobody claims by hand: who is claimed for when its turn starts gives back when its turn ends.
 
     Owner and engine may mend anything.
     """
@@ -179,12 +193,13 @@ def _illegal_tasks(old: Queue, new: Queue, me: str) -> str | None:
     for number in before:
         if number not in after:
             return f"task {number} would be gone; tasks are settled, not removed"
+    highest = max(before, default=0)
     for task in new.tasks:
         was = before.get(task.number)
-        if was != task and (problem := _illegal_change(was, task, me) or _illegal_order(was, task, new)):
+        if was is None and task.number > highest + _AHEAD:
+            return f"the number {task.number} is far from those before it; number on from {highest + 1}"
+        if was != task and (problem := _illegal_change(was, task, me) or _illegal_order(was, task, after)):
             return problem
-    if len(new.held_by(me)) > max(1, len(old.held_by(me))):
-        return "you would hold more than one task; settle the one you hold first"
     return None
 
 
@@ -200,9 +215,7 @@ def _illegal_change(was: Task | None, task: Task, me: str) -> str | None:
     if was.status == "open":
         if task.status == "open" and task.attempt == was.attempt and not task.by:
             return None
-        if task == replace(was, status="claimed", by=me):
-            return None
-        return f"task {number} is open; it has to be claimed by you before you settle it"
+        return f"task {number} is open; it is claimed for a worker when the worker's turn starts, and by nobody else"
     if task == replace(was, status="open", by="", attempt=was.attempt + 1):
         return None
     if task.status != "open" and task == replace(was, status=task.status, body=task.body):
@@ -210,19 +223,15 @@ def _illegal_change(was: Task | None, task: Task, me: str) -> str | None:
     return f"task {number} is yours: you may settle it, give it back or add to it, and change nothing else of it"
 
 
-def _illegal_order(was: Task | None, task: Task, queue: Queue) -> str | None:
+def _illegal_order(was: Task | None, task: Task, numbers: Mapping[int, int]) -> str | None:
     if was is None or was.after != task.after:
-        numbers = {other.number for other in queue.tasks}
         for number in task.after:
             if number >= task.number or number not in numbers:
                 return f"task {task.number} cannot come after {number}: name tasks with a smaller number"
-    if was is not None and was.status == "open" and task.status == "claimed":
-        undone = [other.number for other in queue.tasks if other.number in task.after and other.status != "done"]
-        if undone:
-            return f"task {task.number} waits for {', '.join(map(str, undone))}"
     return None
 
 
+@lru_cache(maxsize=4096)
 def _task(line: str) -> Task | None:
     found = _HEAD.fullmatch(line)
     if found is None:

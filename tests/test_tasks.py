@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from orchestrator import Agent, Author, Block, Change, DeclarationError, Team
-from patterns import domain_knowledge, supervise
-from patterns.tasks import Queue, legal
+from patterns import domain_knowledge, supervise, task_queue
+from patterns.tasks import Queue, claim, give_back, legal
 from patterns.teams import domain_knowledge_team, task_queue_team
 
 
@@ -66,15 +66,48 @@ def test_the_rules_are_for_agents_and_not_for_those_who_mend():
     assert verdict("ann") == "task 1 would be gone; tasks are settled, not removed"
 
 
-def test_an_agent_may_claim_an_open_task_by_hand_and_give_it_back():
+def test_agents_settle_and_give_back_what_they_hold_and_nobody_claims_by_hand():
     def verdict(old: str, new: str) -> str | None:
         return legal(Change("task_queue", old, new, Author("ann", "turn-1")))
 
-    assert verdict("1. [open] a", "1. [claimed by ann] a") is None
     assert verdict("1. [claimed by ann] a", "1. [claimed by ann] a\n   half done") is None
     assert verdict("1. [claimed by ann] a", "1. [open, try 2] a") is None
     assert verdict("1. [open] a", "1. [open] a better title\n   details") is None
     assert verdict("1. [done by ann] a", "1. [open] a") == "task 1 is settled; add a new task instead"
-    held = "1. [claimed by ann] a\n2. [open] b"
-    assert "more than one task" in str(verdict(held, held.replace("open", "claimed by ann")))
     assert verdict("1. [claimed by ann] a\nby hand", "1. [done by ann] a") is None
+    assert "claimed for a worker when the worker's turn starts" in str(verdict("1. [open] a", "1. [claimed by ann] a"))
+
+
+def test_one_number_cannot_use_up_all_others():
+    def verdict(new: str) -> str | None:
+        return legal(Change("task_queue", "7. [open] a", f"7. [open] a\n{new}", Author("ann", "turn-1")))
+
+    assert verdict("1007. [open] b") is None
+    assert verdict("1008. [open] b") == "the number 1008 is far from those before it; number on from 8"
+
+
+def test_two_tasks_that_read_the_same_are_two_tasks():
+    """Only a person can write them; still each is claimed, and given back, by itself."""
+    text = "1. [open] a\n1. [open] a"
+    claimed = claim(text, "ann")
+
+    assert claimed == "1. [claimed by ann] a\n1. [open] a"
+    assert give_back(claimed, "ann", tries=3) == "1. [open, try 2] a\n1. [open] a"
+
+
+def test_teams_over_one_queue_compose_into_one_pool():
+    queue = task_queue()
+    lead = Agent("lead")
+    both = supervise(lead, [Agent("ann")], tasks=queue) | supervise(lead, [Agent("bob")], tasks=queue)
+
+    assert [entry.members for entry in both.wakes] == [("lead",), ("ann", "bob")]
+    other = supervise(Agent("boss"), [Agent("cat")], tasks=task_queue(key="other"), name="other")
+    assert sorted((both | other).names.values()) == ["boss/task_queue", "lead/task_queue"]
+
+
+def test_a_pattern_keeps_the_bounds_that_its_agents_were_given():
+    team = supervise(Agent("lead", max_steps=3), [Agent("ann", timeout=5), Agent("bob")])
+
+    assert [(a.max_steps, a.timeout) for a in team.members] == [(3, 600.0), (50, 5), (50, 600.0)]
+    with pytest.raises(DeclarationError, match="agent 'ann': has timeout 5 in one team and 7 in the other"):
+        _ = team | Team("more", [Agent("ann", timeout=7)])

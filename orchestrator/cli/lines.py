@@ -66,7 +66,8 @@ class Lines:
                 in_vain = "" if event.ok else " without success"
                 return f"{event.agent} called {brief(event.name)}{in_vain}: {brief(event.text)}"
             case BlockChanged():
-                return f"{self._names[event.key]} changed to version {event.version}: {change(event)}, {filled(event)}"
+                name = self._names.get(event.key, event.label)
+                return f"{name} changed to version {event.version}: {change(event)}, {filled(event)}"
             case ChangeRefused():
                 return f"{event.operation} of {brief(event.label)} by {event.by} refused: {brief(event.reason)}"
             case TurnEnded():
@@ -79,8 +80,8 @@ class Lines:
         if cause.kind == "message" or cause.key is None:
             return "the message"
         if cause.kind == "call":
-            return f"{self._names[cause.key]}, which calls for a turn"
-        return f"{self._names[cause.key]}, changed by {cause.by} (version {cause.version})"
+            return f"{self._names.get(cause.key, cause.label)}, which calls for a turn"
+        return f"{self._names.get(cause.key, cause.label)}, changed by {cause.by} (version {cause.version})"
 
 
 def change(event: BlockChanged) -> str:

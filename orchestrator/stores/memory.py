@@ -21,6 +21,13 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._rows = _Rows()
+        self._is_open = False
+
+    async def open(self) -> None:
+        """Two orchestrators at once would each miss the events of the other."""
+        if self._is_open:
+            raise StoreError("this MemoryStore is in use by another orchestrator; give each its own, or close that one")
+        self._is_open = True
 
     async def transact(self, work: Callable[[Transaction], _T]) -> Committed[_T]:
         """Run `work`; nothing else can run in between, since it does not wait."""
@@ -43,7 +50,8 @@ class MemoryStore:
         return self._rows.log[after : after + limit]
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """It can be opened again."""
+        self._is_open = False
 
 
 class _Rows:

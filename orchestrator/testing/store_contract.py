@@ -237,10 +237,25 @@ class StoreContract:
         assert (block is not None) == (len(await store.events()) == 1)
         await store.transact(lambda tx: _write(tx, "afterwards", "t:other"))
 
-    async def test_closing_twice_is_harmless(self, store: Store) -> None:
+    async def test_a_store_is_open_for_one_at_a_time(self, store: Store) -> None:
+        await store.open()
+        with _raises(StoreError):
+            await store.open()
         await store.transact(_write_everything)
         await store.close()
         await store.close()
+
+        await store.open()
+        assert await store.read(lambda rows: rows.run("run-1")) is not None
+        await store.close()
+
+    async def test_what_was_committed_can_be_read_after_closing(self, store: Store) -> None:
+        await store.open()
+        await store.transact(_write_everything)
+        await store.close()
+
+        assert len(await store.events()) == 1
+        assert await store.read(lambda rows: rows.run("run-1")) is not None
 
 
 @contextmanager
