@@ -71,7 +71,8 @@ class Run:
     output: str
     #: The blocks of the team when the run ended, by label, or by `agent/label`.
     blocks: Blocks
-    #: The turns that are charged to the run, in the order in which they started.
+    #: The turns that are charged to the run, in the order in which they started. One that other runs wait for
+    #: as well may still be running, when this one was cancelled or has spent its seconds.
     turns: tuple[TurnRecord, ...] = ()
     usage: Usage = field(default_factory=Usage)
     #: Why it failed; what a model or tool of yours raised is its `__cause__`.

@@ -1,8 +1,7 @@
 """A stand-in for a language model: rules instead of understanding, so that a team can be rehearsed for free.
 
-It sees the context and calls the tools that any model would. It splits what it is asked into sentences,
-searches for their words, and quotes what it finds with file and line; it never writes a fact of its own.
-Every text that it says begins with a sign that no language model was asked.
+It splits what it is asked into sentences, searches for their words with the tools that any model has, and quotes
+what it finds with file and line. It writes no fact of its own, and begins every text with a sign of what it is.
 """
 
 from __future__ import annotations
@@ -62,7 +61,9 @@ def _work(request: ModelRequest, task: _Task) -> ModelResponse:
     found = _found(request, [task.title])
     if found is None:
         return _say("", ToolCall("search_documents", {"query": task.title}))
-    settle = ToolCall("settle_task", {"result": escape("\n".join(found[task.title]) or _NOTHING)})
+    answer = _answers(request)[-1]
+    result = "\n".join(found[task.title]) or (_NOTHING if answer.ok else answer.text)
+    settle = ToolCall("settle_task", {"result": escape(result)})
     return _say("", *_share(request, found[task.title], besides=task.block), settle)
 
 

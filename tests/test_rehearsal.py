@@ -110,11 +110,11 @@ def test_an_empty_folder_is_said_to_hold_nothing(tmp_path: Path):
     assert "What is the capital of Peru?\n  Not found in the documents." in run.output
 
 
-def test_a_worker_without_a_tool_to_search_with_says_that_it_found_nothing():
+def test_a_worker_without_a_tool_to_search_with_says_so():
     run = run_sync(supervise(Agent("lead"), [Agent("ann")]), "What is a block?", model=RehearsalModel())
 
     assert run.status == "complete"
-    assert "What is a block?\n  Not found in the documents." in run.output
+    assert "What is a block?\n  there is no tool 'search_documents'; you have:" in run.output
 
 
 def test_a_queue_that_refuses_the_tasks_is_quoted():
