@@ -55,33 +55,34 @@ class Changes:
         found = [(attached, block) for attached, block in pairs if block is not None]
         return Context(tuple(attached for attached, _ in found), tuple(block for _, block in found))
 
-    def create(self, tx: Transaction, block: BlockState) -> None:
-        """A block comes to be, at version 1."""
+    def create(self, tx: Transaction, declared: BlockState, former: BlockState | None) -> None:
+        """A block comes to be: at version 1, or with value and history of the own block that is shared from now on."""
         at = self.environment.now()
-        tx.put_block(block, Revision(version=1, value=block.value, operation="create", by=block.by, at=at))
+        revisions = [Revision(version=1, value=declared.value, operation="create", by=declared.by, at=at)]
+        if former is not None:
+            _check_fits(former, declared)
+            revisions = list(tx.revisions(former.key))[::-1]
+        for revision in revisions:
+            state = {"value": revision.value, "version": revision.version, "by": revision.by}
+            tx.put_block(declared.model_copy(update=state), revision)
         tx.add_event(
             BlockCreated(
                 seq=tx.next_seq(),
-                at=self.environment.now(),
-                key=block.key,
-                label=block.label,
-                agent=block.agent,
-                value=block.value,
-                limit=block.limit,
-                read_only=block.read_only,
+                at=at,
+                key=declared.key,
+                label=declared.label,
+                agent=declared.agent,
+                version=revisions[-1].version,
+                value=revisions[-1].value,
+                limit=declared.limit,
+                read_only=declared.read_only,
             )
         )
 
     def redeclare(self, tx: Transaction, stored: BlockState, declared: BlockState) -> None:
         """The stored value stays, all else becomes as declared; `DeclarationError` if the limit is too small for it."""
-        if len(stored.value) > declared.limit:
-            raise DeclarationError(
-                f"block {stored.label!r}",
-                f"is stored with {len(stored.value):,} characters and declared with a limit of {declared.limit:,}",
-            )
-        merged = declared.model_copy(
-            update={"value": stored.value, "version": stored.version, "by": stored.by, "key": stored.key}
-        )
+        _check_fits(stored, declared)
+        merged = declared.model_copy(update={"value": stored.value, "version": stored.version, "by": stored.by})
         if merged != stored:
             tx.put_block(merged)
 
@@ -230,4 +231,12 @@ class Changes:
                 code=code,
                 reason=sayable(reason),
             )
+        )
+
+
+def _check_fits(stored: BlockState, declared: BlockState) -> None:
+    if len(stored.value) > declared.limit:
+        raise DeclarationError(
+            f"block {stored.label!r}",
+            f"is stored with {len(stored.value):,} characters and declared with a limit of {declared.limit:,}",
         )

@@ -39,12 +39,13 @@ class _Event(Record):
 
 
 class BlockCreated(_Event):
-    """A block came to be, at version 1."""
+    """A block came to be: at version 1, or with the history of the own block that it was before it was shared."""
 
     type: Literal["block_created"] = "block_created"
     key: str
     label: str
     agent: str | None
+    version: int = 1
     value: str
     limit: int
     read_only: bool

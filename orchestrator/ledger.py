@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from orchestrator.blocks import BlockState
 from orchestrator.changes import Changes
 from orchestrator.edits import Shown
 from orchestrator.environment import Environment
@@ -31,6 +32,7 @@ from orchestrator.ports import (
     Effect,
     JournalEntry,
     ModelResponse,
+    Reader,
     RunRecord,
     Transaction,
     TurnRecord,
@@ -71,7 +73,7 @@ class Ledger:
         for key in self.team.blocks:
             declared, stored = self.team.initial_state(key), tx.block(key)
             if stored is None:
-                self.changes.create(tx, declared)
+                self.changes.create(tx, declared, self._former(tx, key))
             else:
                 self.changes.redeclare(tx, stored, declared)
         for agent in self.team.members:
@@ -91,6 +93,15 @@ class Ledger:
                     )
             if record != known:
                 tx.put_agent(record)
+
+    def _former(self, rows: Reader, key: str) -> BlockState | None:
+        """The own block of one agent that has become this shared one, if there is exactly one such."""
+        holders = self.team.holders[key]
+        if len(holders) == 1:
+            return None
+        stored = [rows.block(self.team.own_key(agent, attachment.block)) for agent, attachment in holders]
+        found = [block for block in stored if block is not None]
+        return found[0] if len(found) == 1 else None
 
     # --- runs
 

@@ -115,8 +115,8 @@ class Scheduler:
 
     def _on_created(self, event: BlockCreated) -> None:
         for pool in self._pools_on.get(event.key, ()):
-            pool.version, pool.by = 1, OWNER
-            pool.look(event.value, 1)
+            pool.version, pool.by = event.version, OWNER
+            pool.look(event.value, event.version)
             self._line_up(pool)
 
     def _on_changed(self, event: BlockChanged) -> None:

@@ -94,7 +94,7 @@ class Team:
         shared: set[str] = set()
         for identity, block in blocks.items():
             if len(holders[identity]) == 1:
-                keys[identity] = f"{self.name}:{holders[identity][0]}/{block.label}"
+                keys[identity] = self.own_key(holders[identity][0], block)
                 continue
             key = f"{self.name}:{block.key or block.label}"
             if key in shared:
@@ -129,6 +129,10 @@ class Team:
             raise UnknownName(
                 f"team {self.name!r}", f"has no agent {name!r}; it has {', '.join(self._agents)}"
             ) from None
+
+    def own_key(self, agent: str, block: Block) -> str:
+        """The key under which a block is stored that belongs to one agent only."""
+        return f"{self.name}:{agent}/{block.label}"
 
     def key_of(self, block: Block) -> str:
         """The key under which a block of this team is stored."""

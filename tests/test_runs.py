@@ -482,6 +482,39 @@ def hit_bell(request: ModelRequest) -> ModelResponse:
     return ModelResponse("rung", [go] if request.step == 0 else [])
 
 
+async def test_an_own_block_that_becomes_shared_keeps_its_text_and_its_history():
+    store = MemoryStore()
+    own = Team("t", [Agent("ann", blocks=[Block("notes", "old")]), Agent("bob")])
+    with ScriptedModel({"ann": [edit("memory_insert", "notes", new_string="learned"), Say("ok")]}) as model:
+        async with Orchestrator(own, store, model=model) as live:
+            await live.run("go")
+
+    notes = Block("notes", "as declared")
+    shared = Team("t", [Agent("ann", blocks=[notes]), Agent("bob", blocks=[notes], wakes_on=[notes])])
+    script = {"ann": [edit("memory_insert", "notes", new_string="more"), Say("ok")], "bob": [Say("seen")]}
+    with ScriptedModel(script) as model:
+        async with Orchestrator(shared, store, model=model) as live:
+            run = await live.run("go")
+
+    assert (run.blocks["notes"].value, run.blocks["notes"].version) == ("old\nlearned\nmore", 3)
+    history = await store.read(lambda rows: list(rows.revisions(shared.key("notes"))))
+    assert [(revision.version, revision.operation, revision.by) for revision in history] == [
+        (3, "insert", "ann"),
+        (2, "insert", "ann"),
+        (1, "create", "owner"),
+    ]
+    tight = Block("notes", limit=5)
+    other = Team("t2", [Agent("ann", blocks=[Block("notes", "123456")])])
+    async with Orchestrator(other, store, model=FunctionModel(lambda request: "x")):
+        pass
+    with pytest.raises(DeclarationError, match="is stored with 6 characters and declared with a limit of 5"):
+        await Orchestrator(
+            Team("t2", [Agent("ann", blocks=[tight]), Agent("bob", blocks=[tight])]),
+            store,
+            model=FunctionModel(lambda request: "x"),
+        ).__aenter__()
+
+
 class FailingStore(MemoryStore):
     """Fails at its n-th transaction; and for ever after that, unless it recovers."""
 
