@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email.message  # noqa: F401 -- newer Pythons import it late, when see_only() has hidden it
 import io
 import json
 import os
