@@ -3,7 +3,7 @@
 from orchestrator.agents import Agent, Wake
 from orchestrator.blocks import Attachment, Author, Block, BlockState, Change, Grant, Revision
 from orchestrator.edits import Edit, Insert, Replace, Rethink, Update
-from orchestrator.engine import Orchestrator, run_sync
+from orchestrator.engine import Orchestrator
 from orchestrator.environment import Environment
 from orchestrator.errors import (
     AmbiguousLabel,
@@ -54,6 +54,7 @@ from orchestrator.ports import Model, ModelRequest, ModelResponse, Store
 from orchestrator.prompting import prompt
 from orchestrator.resources import shipped
 from orchestrator.runs import Blocks, Budget, Run
+from orchestrator.script import run_sync
 from orchestrator.team import Edge, Team
 from orchestrator.tools import BlockEdit, Tool, ToolContext, tool
 
