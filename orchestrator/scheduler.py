@@ -1,9 +1,9 @@
 """Who takes the next turn: a fold over the event log, without await, clock or I/O.
 
 Feed it every event in order (`observe`), ask for turns to start (`next`), and for runs that have come
-to an end (`verdicts`). It holds nothing that the log does not say, but for the turns that it has handed
-out and that have not started, and the claims that were refused; so it is rebuilt by feeding it the log,
-and a crash loses no wake.
+to an end (`verdicts`). It holds nothing that the log does not say, but for what it has told and the log
+does not say yet (turns that have not started, runs that have not ended) and claims that were refused; so
+it is rebuilt by feeding it the log, and a crash loses no wake.
 
 A *call* is a reason for a turn: a message, changes that wake an agent, or a block that calls for a
 pool of agents. Calls become ready when somebody who may answer them is free, and are answered in the

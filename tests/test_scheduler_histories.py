@@ -25,22 +25,30 @@ def anyio_backend() -> Any:
 
 
 class Recorded(Scheduler):
-    """Remembers what it was told, and what it handed out at each moment when nothing else was handed out."""
+    """Remembers what it was told, and what it handed out at each moment when all that it had told was in the log."""
 
     def __init__(self, team, slots=None):
         super().__init__(team, slots)
         self.log: list[Any] = []
         self.moments: dict[int, list[Start]] = {}
         self.starting: set[str] = set()
+        self.ending: set[str] = set()
 
     def observe(self, event):
         self.log.append(event)
         if event.type == "turn_started":
             self.starting.remove(event.agent)
+        if event.type == "run_ended":
+            self.ending.discard(event.run)
         super().observe(event)
 
+    def verdicts(self):
+        told = super().verdicts()
+        self.ending.update(verdict.run for verdict in told)
+        return told
+
     def next(self):
-        if not self.starting:
+        if not self.starting and not self.ending:
             assert not self.moments.get(len(self.log)), "nothing was withdrawn"
             self.moments[len(self.log)] = []
         start = super().next()
