@@ -360,6 +360,10 @@ class Orchestrator:
             status = "failed" if error else "complete"
         said = [turn.text for turn in turns if turn.agent == record.agent and turn.status == "done"]
         record = self._ledger.end_run(tx, record, status, said[-1] if said else "", str(error) if error else None)
+        if record.error is None:
+            error = None
+        elif error is None:  # it had ended before, from outside or by itself
+            error = RunError(record.error)
         charged = tuple(turn for turn in turns if turn.run == id)
         states = {key: block for key in self.team.blocks if (block := tx.block(key))}
         return Run(
