@@ -347,6 +347,8 @@ class Orchestrator:
     async def _close(self, id: str, status: RunStatus, error: RunError | None = None) -> None:
         """Record the end of a run and tell whoever waits for it."""
         run = await self._commit(lambda tx: self._ended(tx, id, status, error))
+        for turn in run.turns:
+            self._failures.pop(turn.id, None)  # the run's error has it, or it was made good
         if going := self._going.pop(id, None):
             going.result = run
             going.ended.set()

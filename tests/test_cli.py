@@ -435,16 +435,21 @@ def test_a_run_that_takes_too_long_ends_with_1() -> None:
     assert "ann cancelled after 0 steps" in result.stdout
 
 
-def test_ctrl_c_cancels_the_run_and_ends_with_130() -> None:
-    write("team.py", FAILING.replace("raise", "import anyio; await anyio.sleep_forever(); raise"))
-
-    with subprocess.Popen(
+def team_in_a_pipe() -> subprocess.Popen[str]:
+    """The command in a process of its own, with a pipe to read from."""
+    return subprocess.Popen(
         [sys.executable, "-m", "orchestrator", "run", "team.py:team", "hi"],
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as process:
+    )
+
+
+def test_ctrl_c_cancels_the_run_and_ends_with_130() -> None:
+    write("team.py", FAILING.replace("raise", "import anyio; await anyio.sleep_forever(); raise"))
+
+    with team_in_a_pipe() as process:
         assert process.stdout is not None
         while process.stdout.readline() != "ann woken by the message\n":
             assert process.poll() is None
@@ -458,13 +463,7 @@ def test_ctrl_c_cancels_the_run_and_ends_with_130() -> None:
 def test_a_reader_that_goes_away_ends_the_run_quietly() -> None:
     write("team.py", PAIR)
 
-    with subprocess.Popen(
-        [sys.executable, "-m", "orchestrator", "run", "team.py:team", "hi"],
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with team_in_a_pipe() as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()

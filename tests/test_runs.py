@@ -181,6 +181,7 @@ async def test_a_models_failure_is_the_runs_error_with_its_cause():
     with ScriptedModel({"ann": [failure]}) as model:
         async with Orchestrator(SOLO, model=model) as live:
             run = await live.run("go")
+            assert live._failures == {}, "a long-lived team does not gather what went wrong in runs that are over"
 
     assert run.status == "failed"
     assert str(run.error) == "the last turn of 'ann' failed: rate limited"
