@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from orchestrator.blocks import BlockState, Grant, Revision
+from orchestrator.environment import Environment
 from orchestrator.events import Cause, Event, RunStatus, TurnStatus
 from orchestrator.messages import Message, ToolCall, ToolSpec, Usage
 from orchestrator.records import Record
@@ -68,15 +69,34 @@ class Attached(NamedTuple):
     grant: Grant
 
 
+class AgentSettings(Record):
+    """What is known of an agent that its owner made while the team was live, so that it can be made again."""
+
+    instructions: tuple[str, ...] = ()
+    #: The name of its model; one that was given as an object is not known.
+    model: str | None = None
+    #: The names of its tools besides the memory tools.
+    tools: tuple[str, ...] = ()
+    #: The blocks that wake it, by key, each with the names whose changes count (none for everybody's).
+    wakes: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    max_steps: int
+    timeout: float
+
+
 class AgentRecord(Record):
     """An agent as stored: which blocks it sees, in order."""
 
     name: str
     attached: tuple[Attached, ...] = ()
+    #: What its owner attached besides what is declared, and the keys of the blocks that its owner detached.
+    added: tuple[Attached, ...] = ()
+    detached: tuple[str, ...] = ()
+    #: Of an agent that no code declares.
+    settings: AgentSettings | None = None
 
 
 class RunRecord(Record):
-    """A run as stored."""
+    """A run as stored. One that is "running" while nobody has the store open was cut off."""
 
     id: str
     agent: str
@@ -84,6 +104,11 @@ class RunRecord(Record):
     status: RunStatus = "running"
     output: str = ""
     error: str | None = None
+    #: When it was opened, in Unix seconds; and what it may spend.
+    at: float = 0.0
+    max_turns: int = 1000
+    max_usd: float | None = None
+    max_seconds: float | None = None
 
 
 class TurnRecord(Record):
@@ -139,8 +164,16 @@ class Reader(Protocol):
         """The agent as stored."""
         ...
 
+    def agents(self) -> Iterable[AgentRecord]:
+        """All agents, in the order in which they were first written."""
+        ...
+
     def run(self, id: str) -> RunRecord | None:
         """The run as stored."""
+        ...
+
+    def runs(self, status: RunStatus | None = None) -> Iterable[RunRecord]:
+        """The runs, or those with this status, in the order in which they were opened."""
         ...
 
     def turn(self, id: str) -> TurnRecord | None:
@@ -174,8 +207,16 @@ class Transaction(Reader, Protocol):
         """
         ...
 
+    def delete_block(self, key: str) -> None:
+        """Remove a block; its history stays. A block that is written under the same key later goes on with it."""
+        ...
+
     def put_agent(self, agent: AgentRecord) -> None:
         """Write an agent."""
+        ...
+
+    def delete_agent(self, name: str) -> None:
+        """Remove an agent; what was said to and by it stays."""
         ...
 
     def put_run(self, run: RunRecord) -> None:
@@ -221,8 +262,11 @@ class Store(Protocol):
     `orchestrator.testing.StoreContract` is its test suite.
     """
 
-    async def open(self) -> None:
-        """Make it one's own to write to; `StoreError` if somebody else has it open. Reading needs no opening."""
+    async def open(self, environment: Environment | None = None) -> None:
+        """Make it one's own to write to; `StoreError` if somebody else has it open. Reading needs no opening.
+
+        What may block is run by `environment`, until it is closed; by default by an `Environment` of its own.
+        """
         ...
 
     async def transact(self, work: Callable[[Transaction], T]) -> Committed[T]:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from typing import TypeVar
 
 from orchestrator.blocks import BlockState, Revision
+from orchestrator.environment import Environment
 from orchestrator.errors import StoreError
-from orchestrator.events import Event
+from orchestrator.events import Event, RunStatus
 from orchestrator.messages import Message
 from orchestrator.ports import AgentRecord, Committed, Effect, JournalEntry, Reader, RunRecord, Transaction, TurnRecord
 
@@ -23,7 +24,7 @@ class MemoryStore:
         self._rows = _Rows()
         self._is_open = False
 
-    async def open(self) -> None:
+    async def open(self, environment: Environment | None = None) -> None:
         """Two orchestrators at once would each miss the events of the other."""
         if self._is_open:
             raise StoreError("this MemoryStore is in use by another orchestrator; give each its own, or close that one")
@@ -60,8 +61,8 @@ class _Rows:
     def __init__(self) -> None:
         self.heads: dict[str, BlockState] = {}
         self.history: dict[str, list[Revision]] = {}
-        self.agents: dict[str, AgentRecord] = {}
-        self.runs: dict[str, RunRecord] = {}
+        self.agents_by_name: dict[str, AgentRecord] = {}
+        self.runs_by_id: dict[str, RunRecord] = {}
         self.turns_by_id: dict[str, TurnRecord] = {}
         self.turns_of: dict[str, list[str]] = {}
         self.said: dict[str, list[Message]] = {}
@@ -87,10 +88,16 @@ class _Rows:
         return (history[at] for at in range(len(history) - 1, after - 1, -1))
 
     def agent(self, name: str) -> AgentRecord | None:
-        return self.agents.get(name)
+        return self.agents_by_name.get(name)
+
+    def agents(self) -> Iterable[AgentRecord]:
+        return self.agents_by_name.values()
 
     def run(self, id: str) -> RunRecord | None:
-        return self.runs.get(id)
+        return self.runs_by_id.get(id)
+
+    def runs(self, status: RunStatus | None = None) -> Iterable[RunRecord]:
+        return [run for run in self.runs_by_id.values() if status in (None, run.status)]
 
     def turn(self, id: str) -> TurnRecord | None:
         return self.turns_by_id.get(id)
@@ -119,11 +126,17 @@ class _Rows:
             self._add(history, revision)
         self._put(self.heads, block.key, block)
 
+    def delete_block(self, key: str) -> None:
+        self._delete(self.heads, key)
+
     def put_agent(self, agent: AgentRecord) -> None:
-        self._put(self.agents, agent.name, agent)
+        self._put(self.agents_by_name, agent.name, agent)
+
+    def delete_agent(self, name: str) -> None:
+        self._delete(self.agents_by_name, name)
 
     def put_run(self, run: RunRecord) -> None:
-        self._put(self.runs, run.id, run)
+        self._put(self.runs_by_id, run.id, run)
 
     def put_turn(self, turn: TurnRecord) -> None:
         if turn.id not in self.turns_by_id:
@@ -159,6 +172,13 @@ class _Rows:
         else:
             self.undo.append(lambda: rows.__delitem__(key))
         rows[key] = row
+
+    def _delete(self, rows: dict[_K, _V], key: _K) -> None:
+        if key in rows:
+            before = dict(rows)  # their order is the order of their creation
+            self.undo.append(lambda: rows.update(before))
+            self.undo.append(rows.clear)
+            del rows[key]
 
     def _add(self, rows: list[_V], row: _V) -> None:
         rows.append(row)

@@ -63,6 +63,8 @@ class StoreContract:
                 rows.journal("no", 0),
                 rows.effect("no"),
                 *rows.blocks(),
+                *rows.agents(),
+                *rows.runs(),
                 *rows.revisions("no"),
                 *rows.turns("no"),
                 *rows.messages("no"),
@@ -94,6 +96,45 @@ class StoreContract:
 
         assert await store.read(lambda rows: rows.block("t:notes")) == _block("first", 1)
 
+    async def test_a_deleted_block_is_gone_and_its_history_goes_on(self, store: Store) -> None:
+        await store.transact(lambda tx: _write(tx, "first"))
+        await store.transact(lambda tx: _write(tx, "other", "t:other"))
+
+        def delete(tx: Transaction) -> tuple[object, ...]:
+            tx.delete_block("t:notes")
+            tx.delete_block("t:never")
+            return tx.block("t:notes"), [block.key for block in tx.blocks()]
+
+        assert (await store.transact(delete)).result == (None, ["t:other"])
+        assert await store.read(lambda rows: rows.block("t:notes")) is None
+        assert [r.value for r in await store.read(lambda rows: list(rows.revisions("t:notes")))] == ["first"]
+
+        await store.transact(lambda tx: _write_version(tx, 2))
+        assert await store.read(lambda rows: [block.key for block in rows.blocks()]) == ["t:other", "t:notes"]
+        assert [r.version for r in await store.read(lambda rows: list(rows.revisions("t:notes")))] == [2, 1]
+
+    async def test_agents_and_runs_are_listed_in_the_order_in_which_they_came(self, store: Store) -> None:
+        def write(tx: Transaction) -> tuple[list[str], list[str]]:
+            for name in ("bob", "ann", "cid"):
+                tx.put_agent(AgentRecord(name=name))
+                tx.put_run(RunRecord(id=f"run-{name}", agent=name, text="", at=1.5, max_turns=7, max_usd=0.5))
+            tx.put_agent(AgentRecord(name="bob", detached=("t:notes",)))
+            tx.put_run(RunRecord(id="run-bob", agent="bob", text="", status="complete"))
+            tx.delete_agent("ann")
+            tx.delete_agent("nobody")
+            return [agent.name for agent in tx.agents()], [run.id for run in tx.runs()]
+
+        names, runs = ["bob", "cid"], ["run-bob", "run-ann", "run-cid"]
+        assert (await store.transact(write)).result == (names, runs)
+        assert await store.read(lambda rows: [agent.name for agent in rows.agents()]) == names
+        assert await store.read(lambda rows: rows.agent("ann")) is None
+        assert await store.read(lambda rows: [run.id for run in rows.runs()]) == runs
+        assert await store.read(lambda rows: [run.id for run in rows.runs("running")]) == ["run-ann", "run-cid"]
+        assert await store.read(lambda rows: [run.id for run in rows.runs("complete")]) == ["run-bob"]
+        assert await store.read(lambda rows: rows.run("run-cid")) == RunRecord(
+            id="run-cid", agent="cid", text="", at=1.5, max_turns=7, max_usd=0.5
+        )
+
     async def test_a_transaction_that_raises_writes_nothing(self, store: Store) -> None:
         await store.transact(_write_everything)
         before = await store.read(_everything)
@@ -101,8 +142,10 @@ class StoreContract:
         def fail(tx: Transaction) -> None:
             _write(tx, "changed")
             _write(tx, "new", "t:other")
+            tx.delete_block("t:other")
             tx.put_agent(AgentRecord(name="ann"))
             tx.put_agent(AgentRecord(name="bob"))
+            tx.delete_agent("ann")
             tx.put_run(RunRecord(id="run-1", agent="ann", text="changed"))
             tx.put_turn(_turn().model_copy(update={"status": "done"}))
             tx.put_turn(_turn().model_copy(update={"id": "turn-2"}))
@@ -327,7 +370,7 @@ def _write_everything(tx: Transaction) -> None:
 
 def _everything(rows: Reader) -> tuple[Any, ...]:
     return (
-        list(rows.blocks()),
+        [list(rows.blocks()), list(rows.agents()), list(rows.runs())],
         rows.agent("ann"),
         rows.run("run-1"),
         rows.turn("turn-1"),
