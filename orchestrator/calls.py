@@ -17,10 +17,12 @@ BOOKKEEPING = ("claim", "release")
 class Write(NamedTuple):
     """A change of a block that an agent has not been shown yet."""
 
+    label: str
     version: int
     by: str
     runs: tuple[str, ...]
-    wake: int
+    #: Which of the declared wakes; None for one of an agent that the owner made.
+    wake: int | None
 
 
 class Refusal(NamedTuple):
@@ -36,6 +38,8 @@ class Desk:
 
     name: str
     messages: deque[Cause] = field(default_factory=deque)
+    #: The blocks that it does not see, although they might wake it.
+    blind: set[str] = field(default_factory=set)
     #: Changes, by the key of the block.
     writes: dict[str, list[Write]] = field(default_factory=dict)
     #: Has a turn, started or only handed out; and one that has started.
@@ -52,9 +56,9 @@ class Desk:
         """The run of the message that is next."""
         return self.messages[0].run if self.messages else None
 
-    def write(self, event: BlockChanged, wake: int) -> None:
+    def write(self, event: BlockChanged, wake: int | None) -> None:
         """A change that wakes the agent."""
-        write = Write(event.version, event.by, event.runs, wake)
+        write = Write(event.label, event.version, event.by, event.runs, wake)
         self.writes.setdefault(event.key, []).append(write)
 
     def was_shown(self, key: str, version: int) -> None:
@@ -116,6 +120,14 @@ class Pool:
             self.wanted = max(0, int(self.entry.wake.when(text)))
         except FAILURES as error:  # a user's function: the run that needs its answer fails, nothing else
             self.wanted, self.broken = 1, f"when= raised {type(error).__name__}: {error}"
+
+    def would_call(self, text: str) -> bool:
+        """Whether the block would call for somebody if it had this text."""
+        assert self.entry.wake.when is not None, "as above"
+        try:
+            return bool(self.entry.members) and int(self.entry.wake.when(text)) > 0
+        except FAILURES:  # then somebody has to be told
+            return True
 
     def can_claim(self, agent: str) -> bool:
         """Whether there is something to take for the agent, as far as the text tells."""

@@ -15,7 +15,7 @@ from orchestrator.errors import BlockError, DeclarationError, ToolError, Unknown
 from orchestrator.events import BlockChanged, BlockCreated, ChangeRefused
 from orchestrator.ports import Attached, Effect, Reader, Transaction, TurnRecord
 from orchestrator.prompting import change_text, refusal_text
-from orchestrator.team import Team
+from orchestrator.roster import Roster
 from orchestrator.tools import BlockEdit, sayable, told
 
 
@@ -44,7 +44,7 @@ class Context(NamedTuple):
 class Changes:
     """The rules of a team's blocks."""
 
-    team: Team
+    roster: Roster
     environment: Environment
 
     def context(self, rows: Reader, agent: str) -> Context:
@@ -90,7 +90,8 @@ class Changes:
         """The block before and after something was taken from it."""
         claim, block = wake.claim, tx.block(key)
         assert claim is not None, "the scheduler names a wake with a claim"
-        assert block is not None, "declared blocks are stored when a team is opened"
+        if block is None:
+            raise ClaimRefused(0, "its owner has deleted it")
         try:
             changed = self._apply(tx, block, Update(lambda text: claim(text, turn.agent)), Author(ENGINE, turn.id))
         except BlockError as error:
@@ -140,7 +141,6 @@ class Changes:
         grant: Grant = Grant.RETHINK,
         shown: Shown | None = None,
     ) -> str:
-        declared = self.team.blocks.get(block.key)
         return apply(
             block,
             edit,
@@ -148,7 +148,7 @@ class Changes:
             grant=grant,
             shown=shown,
             history=lambda after: tx.revisions(block.key, after),
-            guard=declared.guard if declared else None,
+            guard=self.roster.guard(block.key),
         )
 
     def _change(
@@ -194,7 +194,8 @@ class Changes:
     def release(self, tx: Transaction, turn: TurnRecord, release: Callable[[str, str], str | None], key: str) -> bool:
         """Give back what the turn holds, if that is possible: a turn must end, whatever the block says to it."""
         block, author = tx.block(key), Author(ENGINE, turn.id)
-        assert block is not None, "declared blocks are stored when a team is opened"
+        if block is None:  # its owner has deleted it, and what was held with it
+            return True
         try:
             text = self._apply(tx, block, Update(lambda text: release(text, turn.agent)), author)
         except BlockError as error:

@@ -21,6 +21,8 @@ class Account:
     active: int = 0
     #: It is being ended: nothing more is started for it.
     closing: bool = False
+    #: It was cut off, and nobody has resumed it yet: nothing is started for it, and it does not end.
+    cut_off: bool = False
 
     @property
     def is_spent(self) -> bool:
@@ -41,8 +43,15 @@ class Accounts:
     def __contains__(self, id: str) -> bool:
         return id in self._runs
 
-    def __len__(self) -> int:
-        return len(self._runs)
+    @property
+    def cut_off(self) -> list[str]:
+        """The runs that were cut off and not resumed."""
+        return [id for id, run in self._runs.items() if run.cut_off]
+
+    @property
+    def are_all_cut_off(self) -> bool:
+        """Whether nobody is there to pay, not even somebody who has spent all."""
+        return all(run.cut_off for run in self._runs.values())
 
     def open(self, event: RunStarted) -> None:
         """A run begins."""
@@ -57,6 +66,20 @@ class Accounts:
         """The run has ended."""
         self._runs.pop(id, None)
         self.resting.pop(id, None)
+
+    def cut(self) -> None:
+        """All that goes on was cut off: the runs are set aside, and no turn is at work."""
+        self.active = 0
+        self.resting.clear()
+        for run in self._runs.values():
+            run.cut_off = True
+
+    def resume(self, id: str) -> None:
+        """A run that was cut off goes on."""
+        if (found := self._runs.get(id)) and found.cut_off:
+            found.cut_off = False
+            if not found.active:
+                self.resting[id] = found
 
     def spend(self, id: str, usd: float) -> None:
         """Charge dollars."""
@@ -79,13 +102,13 @@ class Accounts:
             if run := self._runs.get(id):
                 run.active -= 1
                 run.turns -= place == 0 and not started
-                if not run.active:
+                if not run.active and not run.cut_off:
                     self.resting[id] = run
 
     def can_pay(self, id: str | None) -> bool:
         """Whether another turn may be charged to the run."""
         found = self._runs.get(id or "")
-        return found is not None and not found.is_spent and not found.closing
+        return found is not None and not (found.is_spent or found.closing or found.cut_off)
 
     def charged(self, runs: tuple[str, ...], message: str | None = None) -> tuple[str, ...]:
         """The runs that a turn works for, the one that pays first; none if nobody can pay.

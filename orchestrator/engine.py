@@ -2,50 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, overload
+from typing import Any, Final, Self, overload
 
 import anyio
 from anyio.abc import TaskGroup
 
-from orchestrator.changes import ClaimRefused
+from orchestrator.activity import Activity, told
 from orchestrator.checks import check_count, unusable
+from orchestrator.declaring import declare, recalled
 from orchestrator.environment import Environment
-from orchestrator.errors import DeclarationError, RunError, Stuck, TurnFailed
-from orchestrator.events import BlockChanged, Event, RunStatus
-from orchestrator.feed import Feed
+from orchestrator.errors import DeclarationError, RunError
+from orchestrator.events import BlockChanged, Event
 from orchestrator.ledger import Ledger
-from orchestrator.messages import Usage
-from orchestrator.models import choose_models
-from orchestrator.ports import Model, RunRecord, Store, Transaction, TurnRecord
-from orchestrator.runs import Blocks, Budget, Run
-from orchestrator.scheduler import Scheduler, Start, Verdict
+from orchestrator.models import Models
+from orchestrator.ports import Model, Reader, RunRecord, Store
+from orchestrator.roster import Roster
+from orchestrator.runs import Budget, Run
 from orchestrator.stores import MemoryStore
 from orchestrator.team import Team
-from orchestrator.turn import Activation
-
-_T = TypeVar("_T")
 
 #: How many events are read at a time when a store is opened that was used before.
 _REPLAY: Final = 1000
-
-
-@dataclass(slots=True)
-class _Going:
-    """A run that has not ended, for those who wait for it."""
-
-    ended: anyio.Event = field(default_factory=anyio.Event)
-    result: Run | None = None
-    #: The turns that are charged to it, each with the runs it works for; and a bell for when one ends.
-    turns: dict[anyio.CancelScope, tuple[str, ...]] = field(default_factory=dict)
-    turn_ended: anyio.Event = field(default_factory=anyio.Event)
-    #: It is being ended from outside: no turn goes on for its sake.
-    stopping: bool = False
-    #: Whether it is in the store, or never will be, is known.
-    opened: anyio.Event = field(default_factory=anyio.Event)
 
 
 class Orchestrator:
@@ -80,42 +60,55 @@ class Orchestrator:
         if environment is not None and not isinstance(environment, Environment):
             raise DeclarationError("an orchestrator", f"environment is {environment!r}; give an Environment")
         self.team = team
-        self._models = choose_models(team, model)
+        self._models = Models(team.members, model)
         self._store = MemoryStore() if store is None else store
         self._environment = environment or Environment()
-        self._ledger = Ledger(team, self._environment)
-        self._scheduler = Scheduler(team, max_concurrency)
-        self._feed = Feed(self._store)
-        self._going: dict[str, _Going] = {}
-        self._failures: dict[str, Exception] = {}
+        self._roster = Roster(team)
+        self._ledger = Ledger(self._roster, self._environment)
+        self._activity = Activity(self._store, self._ledger, self._models, self._environment, max_concurrency)
         self._group: TaskGroup | None = None
         self._is_open = False
+        self._cut_off: tuple[RunRecord, ...] = ()
+
+    # --- open and closed
 
     async def __aenter__(self) -> Self:
         if self._group is not None:
             raise RunError("this orchestrator was opened before; make a new one")
-        await self._store.open()
+        await self._store.open(self._environment)
         try:
-            while events := await self._store.events(self._feed.last, _REPLAY):
-                self._observe(events)
-            await self._commit(self._ledger.declare)
+            await self._recall()
+            await self._activity.commit(lambda tx: declare(tx, self._ledger.changes))
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self._store.close()
             raise
-        group = anyio.create_task_group()
-        await group.__aenter__()
-        self._group = group
+        self._group = anyio.create_task_group()
+        await self._group.__aenter__()
         self._is_open = True
+        self._activity.begin(self._group)
         return self
+
+    async def _recall(self) -> None:
+        """Take up what the store knows: the agents that the owner made, the log, and what was cut off."""
+        activity = self._activity
+        for agent, settings in await self._store.read(lambda rows: recalled(rows, self._roster)):
+            self._roster.put(agent)
+            self._models.put(agent)
+            activity.scheduler.join(agent.name, dict(settings.wakes))
+        while events := await self._store.events(activity.feed.last, _REPLAY):
+            activity.observe(events)
+        activity.scheduler.cut_off()
+        self._cut_off = await self._store.read(lambda rows: tuple(rows.runs("running")))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        self._is_open = False  # from here on nothing is started
+        self._is_open = False
+        self._activity.end()  # from here on nothing is started
         with anyio.CancelScope(shield=True):
-            unended = await self._stop_all()
-        self._feed.close()
+            unended = await self._activity.stop_all()
+        self._activity.feed.close()
         try:
             swallowed = await self._leave(kind, error, traceback)
         finally:
@@ -124,17 +117,6 @@ class Orchestrator:
         if unended is not None:
             raise unended
         return swallowed
-
-    async def _stop_all(self) -> Exception | None:
-        """End what still runs; where the store fails, let go of it all the same, and return the failure."""
-        failure = None
-        for id, going in list(self._going.items()):
-            try:
-                await self._stop(id, "cancelled")
-            except Exception as error:
-                failure = error
-                going.ended.set()
-        return failure
 
     async def _leave(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -152,6 +134,12 @@ class Orchestrator:
                 raise
             raise group.exceptions[0] from group.exceptions[0].__cause__
 
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise RunError("the orchestrator is not open; use: async with Orchestrator(…) as live")
+
+    # --- runs
+
     async def run(self, message: str, *, agent: str | None = None, budget: Budget | None = None) -> Run:
         """Give the team a message and wait until nobody is awake, or the budget is spent.
 
@@ -161,35 +149,64 @@ class Orchestrator:
         Args:
             agent: who gets the message; by default the team's entry.
         """
-        if not self._is_open:
-            raise RunError("the orchestrator is not open; use: async with Orchestrator(…) as live")
+        self._check_open()
         if not isinstance(message, str) or unusable(message):
             raise RunError("a message must be text without NUL characters and halves of surrogate pairs")
-        to = self.team.agent(agent or self.team.entry).name
+        to = self._roster.agent(agent or self.team.entry).name
         budget = Budget() if budget is None else budget
         if not isinstance(budget, Budget):
             raise RunError(f"budget is {budget!r}; give a Budget, such as Budget(turns=50)")
-        record = RunRecord(id=self._environment.new_id("run"), agent=to, text=message)
-        going = self._going[record.id] = _Going()
-        try:
-            await self._commit(lambda tx: self._ledger.start_run(tx, record, budget.turns, budget.usd))
-        except BaseException:
-            del self._going[record.id]  # it was not recorded, so there is nothing to end
-            raise
-        finally:
-            going.opened.set()
-        try:
-            with anyio.move_on_after(budget.seconds) as deadline:
-                await going.ended.wait()
-            if deadline.cancelled_caught:
-                await self._stop(record.id, "budget")
-        except anyio.get_cancelled_exc_class():
-            with anyio.CancelScope(shield=True):
-                await self._stop(record.id, "cancelled")
-            raise
-        if going.result is None:
-            raise RunError("the orchestrator was closed before the run had ended")
-        return going.result
+        record = self._record(to, message, budget)
+        going = await self._activity.open_run(record)
+        return await self._activity.wait(record.id, going, record.max_seconds)
+
+    def _record(self, agent: str, text: str, budget: Budget) -> RunRecord:
+        return RunRecord(
+            id=self._environment.new_id("run"),
+            agent=agent,
+            text=text,
+            at=self._environment.now(),
+            max_turns=budget.turns,
+            max_usd=budget.usd,
+            max_seconds=budget.seconds,
+        )
+
+    @property
+    def cut_off(self) -> tuple[RunRecord, ...]:
+        """The runs that were cut off when a process ended before they did, oldest first: `resume` goes on with them."""
+        waiting = set(self._activity.scheduler.runs_cut_off)
+        return tuple(run for run in self._cut_off if run.id in waiting)
+
+    async def resume(self, run: str) -> Run:
+        """Go on with a run that was cut off, and wait until nobody is awake, or its budget is spent.
+
+        Its turns go on where they were: an answer that a model has given is not asked for again, and what a tool call
+        came to stays. A tool call that was under way is made again, under the same `ToolContext.key`. Turns and
+        dollars that it has spent stay spent; its seconds begin anew. A run that has ended is returned as it ended.
+
+        A message that comes before a run is resumed lets go of the turns that were cut off: their tasks go back, and
+        resuming starts other turns for what they left undone.
+
+        Args:
+            run: the id of the run; `RunError` if there is none, or if it goes on already.
+        """
+        self._check_open()
+        if run in self._activity.going:
+            raise RunError(f"run {run!r} goes on already")
+        ended = await self._store.read(lambda rows: self._as_ended(rows, run))
+        if isinstance(ended, Run):
+            return ended
+        going = await self._activity.resume_run(ended)
+        return await self._activity.wait(run, going, ended.max_seconds)
+
+    def _as_ended(self, rows: Reader, id: str) -> Run | RunRecord:
+        record = rows.run(id)
+        if record is None:
+            known = ", ".join(run.id for run in self.cut_off) or "none"
+            raise RunError(f"there is no run {id!r} in the store; those that were cut off: {known}")
+        return record if record.status == "running" else told(rows, record, rows.turns(id))
+
+    # --- watching
 
     @overload
     def watch(
@@ -216,8 +233,7 @@ class Orchestrator:
             run: only what happens for this run.
             after: begin after the event with this number (0: with the first); by default, with the next one.
         """
-        if not self._is_open:
-            raise RunError("the orchestrator is not open; use: async with Orchestrator(…) as live")
+        self._check_open()
         if after is not None and (not isinstance(after, int) or after < 0):
             raise RunError(f"after is {after!r}; give the number of an event, or 0 to begin with the first")
         key = None if block is None else self.team.key(block)
@@ -227,163 +243,9 @@ class Orchestrator:
                 return False
             return run is None or run == getattr(event, "run", None) or run in getattr(event, "runs", ())
 
-        return self._watched(self._feed.last if after is None else after, wanted)
+        return self._watched(self._activity.feed.last if after is None else after, wanted)
 
     @asynccontextmanager
     async def _watched(self, after: int, wanted: Callable[[Event], bool]) -> AsyncIterator[AsyncIterator[Event]]:
-        async with aclosing(self._feed.follow(after, wanted)) as events:  # type: ignore[type-var]
+        async with aclosing(self._activity.feed.follow(after, wanted)) as events:  # type: ignore[type-var]
             yield events
-
-    # --- deciding
-
-    async def _commit(self, work: Callable[[Transaction], _T]) -> _T:
-        result, events = await self._store.transact(work)
-        self._observe(events)
-        self._decide()
-        return result
-
-    def _observe(self, events: Sequence[Event]) -> None:
-        for event in self._feed.put(events):
-            self._scheduler.observe(event)
-
-    def _decide(self) -> None:
-        """Start what is ready, and end what has come to its end. Synchronous: nothing changes in between."""
-        if self._group is None or not self._is_open:
-            return
-        batch: list[tuple[Start, anyio.CancelScope]] = []
-        while (start := self._scheduler.next()) is not None:
-            scope = anyio.CancelScope()
-            batch.append((start, scope))
-            for id in start.runs:
-                if going := self._going.get(id):
-                    going.turns[scope] = start.runs
-        if batch:
-            self._group.start_soon(self._begin, batch, name="start of turns")
-        for verdict in self._scheduler.verdicts():
-            self._group.start_soon(self._conclude, verdict, name=f"end of {verdict.run}")
-
-    # --- acting
-
-    async def _begin(self, batch: list[tuple[Start, anyio.CancelScope]]) -> None:
-        """Start turns, all in one transaction, so that claims are made in the order of the decisions."""
-        assert self._group is not None, "turns are decided on while it is open"
-        try:
-            outcomes = await self._commit(lambda tx: [self._started(tx, start) for start, _ in batch])
-        except BaseException:
-            for start, scope in batch:
-                self._forget(start, scope)  # whoever waits for these turns would wait for ever
-            raise
-        refused = False
-        for (start, scope), outcome in zip(batch, outcomes, strict=True):
-            if isinstance(outcome, ClaimRefused):
-                self._scheduler.withdraw(start, outcome.version, outcome.reason)
-                self._forget(start, scope)
-                refused = True
-            else:
-                self._group.start_soon(self._take, start, scope, outcome, name=f"turn of {start.agent}")
-        if refused:
-            self._decide()
-
-    def _started(self, tx: Transaction, start: Start) -> TurnRecord | ClaimRefused:
-        try:
-            return self._ledger.start_turn(tx, start, self._environment.new_id("turn"))
-        except ClaimRefused as refusal:
-            return refusal
-
-    async def _take(self, start: Start, scope: anyio.CancelScope, turn: TurnRecord) -> None:
-        """See a turn through."""
-        activation = Activation(
-            turn,
-            self.team.agent(turn.agent),
-            self._models[turn.agent],
-            store=self._store,
-            ledger=self._ledger,
-            environment=self._environment,
-            commit=self._commit,
-        )
-        try:
-            with scope:
-                failure = await activation.run()
-                if failure is not None:
-                    self._failures[turn.id] = failure
-        finally:
-            self._forget(start, scope)
-
-    def _forget(self, start: Start, scope: anyio.CancelScope) -> None:
-        for id in start.runs:
-            if going := self._going.get(id):
-                going.turns.pop(scope, None)
-                going.turn_ended.set()
-                going.turn_ended = anyio.Event()
-
-    async def _conclude(self, verdict: Verdict) -> None:
-        """A run has come to an end by itself."""
-        if verdict.outcome == "budget":
-            await self._close(verdict.run, "budget")
-        else:
-            await self._close(verdict.run, "complete", Stuck(verdict.waiting) if verdict.waiting else None)
-
-    async def _stop(self, id: str, status: RunStatus) -> None:
-        """End a run from outside: cancel its turns, but not those that other runs wait for as well."""
-        going = self._going.get(id)
-        if going is None:
-            return
-        await going.opened.wait()
-        if id not in self._going:
-            return
-        self._scheduler.close(id)
-        going.stopping = True
-        mine = [
-            scope
-            for scope, runs in going.turns.items()
-            if all(run not in self._going or self._going[run].stopping for run in runs)
-        ]
-        for scope in mine:
-            scope.cancel()
-        while any(scope in going.turns for scope in mine):
-            await going.turn_ended.wait()
-        await self._close(id, status)
-
-    async def _close(self, id: str, status: RunStatus, error: RunError | None = None) -> None:
-        """Record the end of a run and tell whoever waits for it."""
-        run = await self._commit(lambda tx: self._ended(tx, id, status, error))
-        for turn in run.turns:
-            self._failures.pop(turn.id, None)  # the run's error has it, or it was made good
-        if going := self._going.pop(id, None):
-            going.result = run
-            going.ended.set()
-
-    def _ended(self, tx: Transaction, id: str, status: RunStatus, error: RunError | None) -> Run:
-        """End the run in the store; what it came to is read in the same transaction."""
-        record, turns = tx.run(id), tx.turns(id)
-        assert record is not None, "a run is stored when it is opened"
-        if status == "complete":
-            error = error or self._failed(turns)
-            status = "failed" if error else "complete"
-        said = [turn.text for turn in turns if turn.agent == record.agent and turn.status == "done"]
-        record = self._ledger.end_run(tx, record, status, said[-1] if said else "", str(error) if error else None)
-        if record.error is None:
-            error = None
-        elif error is None:  # it had ended before, from outside or by itself
-            error = RunError(record.error)
-        charged = tuple(turn for turn in turns if turn.run == id)
-        states = {key: block for key in self.team.blocks if (block := tx.block(key))}
-        return Run(
-            id=id,
-            status=record.status,
-            output=record.output,
-            blocks=Blocks(self.team, states),
-            turns=charged,
-            usage=sum((turn.usage for turn in charged), Usage()),
-            error=error,
-        )
-
-    def _failed(self, turns: Sequence[TurnRecord]) -> TurnFailed | None:
-        """The failure that nobody made good: an agent's last turn, unless its task went back to others."""
-        last = {turn.agent: turn for turn in turns}
-        for turn in last.values():
-            if turn.status in ("failed", "timed_out") and not (turn.claimed and turn.given_back):
-                failure = TurnFailed(turn.agent, turn.status.replace("_", " "), turn.error or "")
-                failure.__cause__ = self._failures.get(turn.id)
-                return failure
-        return None

@@ -61,6 +61,55 @@ class BlockAttached(_Event):
     grant: str
 
 
+class BlockDetached(_Event):
+    """An agent no longer sees a block."""
+
+    type: Literal["block_detached"] = "block_detached"
+    agent: str
+    key: str
+    label: str
+
+
+class BlockModified(_Event):
+    """A block was given another limit, description, or the like; its text stayed."""
+
+    type: Literal["block_modified"] = "block_modified"
+    key: str
+    label: str
+    limit: int
+    read_only: bool
+    description: str
+
+
+class BlockDeleted(_Event):
+    """A block is gone, and nobody sees it any more. Its history stays."""
+
+    type: Literal["block_deleted"] = "block_deleted"
+    key: str
+    label: str
+
+
+class AgentCreated(_Event):
+    """The owner made an agent while the team was live."""
+
+    type: Literal["agent_created"] = "agent_created"
+    agent: str
+
+
+class AgentModified(_Event):
+    """The owner gave an agent other instructions, another model, or the like."""
+
+    type: Literal["agent_modified"] = "agent_modified"
+    agent: str
+
+
+class AgentDeleted(_Event):
+    """The owner removed an agent from the team."""
+
+    type: Literal["agent_deleted"] = "agent_deleted"
+    agent: str
+
+
 class BlockChanged(_Event):
     """A block has a new version."""
 
@@ -70,7 +119,7 @@ class BlockChanged(_Event):
     version: int
     value: str
     limit: int
-    #: "insert", "replace", "rethink", or what the engine did: "claim", "release".
+    #: "insert", "replace", "rethink"; what the engine did: "claim", "release"; what the owner did: "modify", "undo".
     operation: str
     by: str
     turn: str | None
@@ -95,16 +144,23 @@ class ChangeRefused(_Event):
 
 
 class RunStarted(_Event):
-    """A message opened a run."""
+    """A message opened a run; or a change by the owner that wakes somebody."""
 
     type: Literal["run_started"] = "run_started"
     run: str
-    #: Whom the message is for, and what it says.
+    #: Whom the message is for, and what it says; "" where there is none.
     agent: str
     text: str
     #: The budget: turns, and US dollars where set.
     max_turns: int
     max_usd: float | None = None
+
+
+class RunResumed(_Event):
+    """A run that had been cut off goes on."""
+
+    type: Literal["run_resumed"] = "run_resumed"
+    run: str
 
 
 class TurnStarted(_Event):
@@ -118,6 +174,17 @@ class TurnStarted(_Event):
     agent: str
     attempt: int
     causes: tuple[Cause, ...]
+
+
+class TurnResumed(_Event):
+    """A turn that had been cut off goes on, in another attempt."""
+
+    type: Literal["turn_resumed"] = "turn_resumed"
+    turn: str
+    run: str
+    runs: tuple[str, ...]
+    agent: str
+    attempt: int
 
 
 class StepTaken(_Event):
@@ -165,6 +232,8 @@ class TurnEnded(_Event):
     usage: Usage
     #: The latest version of each block that it was shown, by key.
     shown: dict[str, int]
+    #: It was cut off with its process and is not resumed: what woke it is still to be answered.
+    cut_off: bool = False
 
 
 class RunEnded(_Event):
@@ -180,10 +249,18 @@ class RunEnded(_Event):
 Event = Annotated[
     BlockCreated
     | BlockAttached
+    | BlockDetached
+    | BlockModified
     | BlockChanged
+    | BlockDeleted
+    | AgentCreated
+    | AgentModified
+    | AgentDeleted
     | ChangeRefused
     | RunStarted
+    | RunResumed
     | TurnStarted
+    | TurnResumed
     | StepTaken
     | ToolAnswered
     | TurnEnded

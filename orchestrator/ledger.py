@@ -6,40 +6,31 @@ written together, and whoever lost a turn meanwhile can write nothing in its nam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from orchestrator.blocks import BlockState
 from orchestrator.changes import Changes
 from orchestrator.edits import Shown
 from orchestrator.environment import Environment
 from orchestrator.errors import TurnLost
 from orchestrator.events import (
-    BlockAttached,
     RunEnded,
+    RunResumed,
     RunStarted,
     RunStatus,
     StepTaken,
     ToolAnswered,
     TurnEnded,
+    TurnResumed,
     TurnStarted,
     TurnStatus,
 )
 from orchestrator.messages import AssistantMessage, Message, ToolCall, ToolMessage, Usage, UserMessage
-from orchestrator.ports import (
-    AgentRecord,
-    Effect,
-    JournalEntry,
-    ModelResponse,
-    Reader,
-    RunRecord,
-    Transaction,
-    TurnRecord,
-)
+from orchestrator.ports import Effect, JournalEntry, ModelResponse, RunRecord, Transaction, TurnRecord
 from orchestrator.prompting import wake_text
+from orchestrator.roster import Roster
 from orchestrator.scheduler import Start
-from orchestrator.team import Team
 from orchestrator.tools import BlockEdit, ToolContext
 
 
@@ -53,72 +44,69 @@ class End(NamedTuple):
     usage: Usage = Usage()
     #: The latest version of each block that it was shown, by key.
     shown: Mapping[str, int] = {}
+    #: What woke it is still to be answered.
+    cut_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """The rules of one team."""
 
-    team: Team
+    roster: Roster
     environment: Environment
     changes: Changes = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "changes", Changes(self.team, self.environment))
-
-    # --- the team
-
-    def declare(self, tx: Transaction) -> None:
-        """Bring the store in line with the declaration: the stored value wins, what else is declared wins."""
-        for key in self.team.blocks:
-            declared, stored = self.team.initial_state(key), tx.block(key)
-            if stored is None:
-                self.changes.create(tx, declared, self._former(tx, key))
-            else:
-                self.changes.redeclare(tx, stored, declared)
-        for agent in self.team.members:
-            record = AgentRecord(name=agent.name, attached=self.team.attached(agent))
-            known = tx.agent(agent.name)
-            for attached in record.attached:
-                if known is None or attached not in known.attached:
-                    tx.add_event(
-                        BlockAttached(
-                            seq=tx.next_seq(),
-                            at=self.environment.now(),
-                            agent=agent.name,
-                            key=attached.key,
-                            label=attached.label,
-                            grant=str(attached.grant),
-                        )
-                    )
-            if record != known:
-                tx.put_agent(record)
-
-    def _former(self, rows: Reader, key: str) -> BlockState | None:
-        """The own block of one agent that has become this shared one, if there is exactly one such."""
-        holders = self.team.holders[key]
-        if len(holders) == 1:
-            return None
-        stored = [rows.block(self.team.own_key(agent, attachment.block)) for agent, attachment in holders]
-        found = [block for block in stored if block is not None]
-        return found[0] if len(found) == 1 else None
+        object.__setattr__(self, "changes", Changes(self.roster, self.environment))
 
     # --- runs
 
-    def start_run(self, tx: Transaction, run: RunRecord, max_turns: int, max_usd: float | None) -> None:
+    def start_run(self, tx: Transaction, run: RunRecord) -> None:
         """A message opens a run."""
         tx.put_run(run)
         tx.add_event(
             RunStarted(
                 seq=tx.next_seq(),
-                at=self.environment.now(),
+                at=run.at,
                 run=run.id,
                 agent=run.agent,
                 text=run.text,
-                max_turns=max_turns,
-                max_usd=max_usd,
+                max_turns=run.max_turns,
+                max_usd=run.max_usd,
             )
         )
+
+    def resume_run(self, tx: Transaction, run: str, turns: Iterable[str]) -> list[TurnRecord]:
+        """A run that was cut off goes on, and so do its turns, each in its next attempt."""
+        tx.add_event(RunResumed(seq=tx.next_seq(), at=self.environment.now(), run=run))
+        return [turn for id in turns if (turn := self._resume_turn(tx, id)) is not None]
+
+    def _resume_turn(self, tx: Transaction, id: str) -> TurnRecord | None:
+        turn = tx.turn(id)
+        assert turn is not None, "the log tells of turns that are stored"
+        if turn.agent not in self.roster:  # no longer declared: others have to do its work
+            self.let_go(tx, id)
+            return None
+        turn = turn.model_copy(update={"attempt": turn.attempt + 1})
+        tx.put_turn(turn)
+        tx.add_event(
+            TurnResumed(
+                seq=tx.next_seq(),
+                at=self.environment.now(),
+                turn=id,
+                run=turn.run,
+                runs=turn.runs,
+                agent=turn.agent,
+                attempt=turn.attempt,
+            )
+        )
+        return turn
+
+    def let_go(self, tx: Transaction, id: str) -> None:
+        """A turn that was cut off ends, as others have to go on without it: what woke it is still to be answered."""
+        turn = tx.turn(id)
+        assert turn is not None, "the log tells of turns that are stored"
+        self.end_turn(tx, turn, End("cancelled", error="its process ended before it did", cut_off=True))
 
     def end_run(self, tx: Transaction, run: RunRecord, status: RunStatus, output: str, error: str | None) -> RunRecord:
         """A run ends; if it has ended already, it stays as it is."""
@@ -176,9 +164,13 @@ class Ledger:
     def record_step(
         self, tx: Transaction, turn: TurnRecord, step: int, response: ModelResponse, shown: Mapping[str, int]
     ) -> AssistantMessage:
-        """The model has answered: journalled before any of its tool calls runs."""
+        """The model has answered: journalled before any of its tool calls runs.
+
+        An answer without calls ends the turn in the same transaction, so nobody will ever replay it.
+        """
         self.check_held(tx, turn)
-        tx.put_journal(turn.id, step, JournalEntry(response=response, shown=dict(shown)))
+        if response.tool_calls:
+            tx.put_journal(turn.id, step, JournalEntry(response=response, shown=dict(shown)))
         message = AssistantMessage(text=response.text, tool_calls=response.tool_calls)
         tx.add_message(turn.agent, message)
         tx.add_event(
@@ -235,12 +227,7 @@ class Ledger:
     def end_turn(self, tx: Transaction, turn: TurnRecord, end: End) -> TurnRecord:
         """A turn ends, and gives back what it still holds."""
         self.check_held(tx, turn)
-        releases = [wake for wake in self.team.agent(turn.agent).wakes if wake.release is not None]
-        released = [
-            self.changes.release(tx, turn, wake.release, self.team.key_of(wake.block))
-            for wake in releases
-            if wake.release is not None
-        ]
+        released = [self.changes.release(tx, turn, release, key) for release, key in self.roster.releases(turn.agent)]
         ended = turn.model_copy(
             update={
                 "status": end.status,
@@ -266,6 +253,7 @@ class Ledger:
                 steps=end.steps,
                 usage=end.usage,
                 shown=dict(end.shown),
+                cut_off=end.cut_off,
             )
         )
         return ended

@@ -38,6 +38,15 @@ class _View(NamedTuple):
     read_only: bool
 
 
+class _Reason(NamedTuple):
+    """What a template tells of a cause. Hashable, as above."""
+
+    kind: str
+    label: str | None
+    by: str | None
+    version: int
+
+
 def system_text(instructions: tuple[str, ...], blocks: Iterable[BlockState]) -> str:
     """What a model reads first: instructions and the blocks that seldom change."""
     return _system(instructions, tuple(_view(block) for block in blocks if block.placement == "system"))
@@ -50,9 +59,9 @@ def tail_text(blocks: Iterable[BlockState]) -> str:
 
 def wake_text(causes: Sequence[Cause], before: str = "", after: str = "") -> str:
     """Why an agent was woken; and, if something was claimed for it, the lines that this changed."""
-    old = set(before.split("\n"))
+    old = set(before.split("\n")) if after else set()
     claimed = "\n".join(line for line in after.split("\n") if line not in old)
-    return _template("wake").render(causes=causes, claimed=escape(claimed)).strip()
+    return _wake(tuple(_Reason(cause.kind, cause.label, cause.by, cause.version) for cause in causes), claimed)
 
 
 def refusal_text(error: BlockError) -> str:
@@ -78,6 +87,11 @@ def prompt(name: str, **variables: object) -> str:
 
 def _view(block: BlockState) -> _View:
     return _View(block.label, block.description, block.value, len(block.value), block.limit, block.read_only)
+
+
+@lru_cache(maxsize=256)
+def _wake(causes: tuple[_Reason, ...], claimed: str) -> str:
+    return _template("wake").render(causes=causes, claimed=escape(claimed)).strip()
 
 
 @lru_cache(maxsize=256)

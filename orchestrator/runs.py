@@ -10,8 +10,8 @@ from orchestrator.checks import check_amount, check_count
 from orchestrator.errors import RunError
 from orchestrator.events import RunStatus
 from orchestrator.messages import Usage
-from orchestrator.ports import TurnRecord
-from orchestrator.team import Team
+from orchestrator.naming import Named, Names
+from orchestrator.ports import Reader, TurnRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,21 +43,32 @@ class Blocks(Mapping[str, BlockState]):
     the names there are.
     """
 
-    def __init__(self, team: Team, states: Mapping[str, BlockState]) -> None:
-        self._team = team
+    def __init__(self, names: Names, states: Mapping[str, BlockState]) -> None:
+        self._names = names
         self._states = states
 
     def __getitem__(self, name: str) -> BlockState:
-        return self._states[self._team.key(name)]
+        return self._states[self._names.key(name)]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._team.names.values())
+        return iter(self._names.by_key.values())
 
     def __len__(self) -> int:
-        return len(self._team.names)
+        return len(self._states)
 
     def __repr__(self) -> str:
         return f"Blocks({', '.join(self)})"
+
+
+def blocks_of(rows: Reader, where: str) -> Blocks:
+    """All blocks as they are now, by name."""
+    states = {block.key: block for block in rows.blocks()}
+    seen_by: dict[str, list[str]] = {}
+    for agent in rows.agents():
+        for attached in agent.attached:
+            seen_by.setdefault(attached.key, []).append(agent.name)
+    named = [Named(key, block.label, tuple(seen_by.get(key, ()))) for key, block in states.items()]
+    return Blocks(Names(where, named), states)
 
 
 @dataclass(frozen=True, slots=True)

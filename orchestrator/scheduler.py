@@ -14,19 +14,25 @@ queue of work cannot starve the others.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, Literal, NamedTuple
 
-from orchestrator.blocks import OWNER
-from orchestrator.calls import BOOKKEEPING, Desk, Pool, Refusal, united
+from orchestrator.board import Board
+from orchestrator.calls import Desk, Pool, Refusal, united
 from orchestrator.charging import Accounts
 from orchestrator.errors import Waiting
 from orchestrator.events import (
+    AgentCreated,
+    AgentDeleted,
+    BlockAttached,
     BlockChanged,
     BlockCreated,
+    BlockDeleted,
+    BlockDetached,
     Cause,
     Event,
     RunEnded,
+    RunResumed,
     RunStarted,
     StepTaken,
     TurnEnded,
@@ -73,123 +79,165 @@ class Scheduler:
         self._team = team
         self._slots = slots
         self._accounts = Accounts()
-        self._desks = {agent.name: Desk(agent.name) for agent in team.members}
+        self._board = Board(team)
         self._turns: dict[str, TurnStarted] = {}
-        self._edges: dict[str, list[WakeEntry]] = {}
-        self._pools: dict[int, Pool] = {}
-        self._pools_on: dict[str, list[Pool]] = {}
-        self._pools_of: dict[str, list[Pool]] = {}
-        for entry in team.wakes:
-            if entry.wake.when is None:
-                self._edges.setdefault(entry.key, []).append(entry)
-                continue
-            pool = self._pools[entry.number] = Pool(entry, idle=dict.fromkeys(entry.members))
-            self._pools_on.setdefault(entry.key, []).append(pool)
-            for member in entry.members:
-                self._pools_of.setdefault(member, []).append(pool)
-        #: Agents and pools that may have a turn to take, in the order in which they became ready.
-        self._line: dict[str | int, Desk | Pool] = {}
-        self._laden: dict[str, Desk] = {}
+        #: Turns that were cut off, and that nobody has taken up yet.
+        self._cut_off: dict[str, TurnStarted] = {}
 
     # --- what happened
 
     def observe(self, event: Event) -> None:
         """Take one event into account. Events must come in order, each once."""
-        match event:
-            case BlockCreated():
-                self._on_created(event)
-            case BlockChanged():
-                self._on_changed(event)
-            case RunStarted():
-                self._on_run_started(event)
-            case TurnStarted():
-                self._on_turn_started(event)
-            case StepTaken():
-                self._accounts.spend(event.run, event.usage.cost or 0.0)
-            case TurnEnded():
-                self._on_turn_ended(event)
-            case RunEnded():
-                self._on_run_ended(event.run)
-            case _:
-                pass
+        on = _HANDLERS.get(event.type)
+        if on is not None:
+            on(self, event)
+
+    def _on_attached(self, event: BlockAttached) -> None:
+        self._board.attached(event.agent, event.key)
+
+    def _on_detached(self, event: BlockDetached) -> None:
+        self._board.detached(event.agent, event.key)
 
     def _on_created(self, event: BlockCreated) -> None:
-        for pool in self._pools_on.get(event.key, ()):
-            pool.version, pool.by = event.version, OWNER
-            pool.look(event.value, event.version)
-            self._line_up(pool)
+        self._board.created(event)
 
     def _on_changed(self, event: BlockChanged) -> None:
-        for pool in self._pools_on.get(event.key, ()):
-            pool.changed(event)
-            self._line_up(pool)
-        if event.operation in BOOKKEEPING:
-            return
-        for entry in self._edges.get(event.key, ()):
-            if entry.wake.authors and event.by not in entry.wake.authors:
-                continue
-            for member in entry.members:
-                if member != event.by:
-                    self._desks[member].write(event, entry.number)
-                    self._line_up(self._desks[member])
+        self._board.changed(event)
+
+    def _on_deleted(self, event: BlockDeleted) -> None:
+        self._board.deleted(event.key)
+
+    def _on_agent_created(self, event: AgentCreated) -> None:
+        self._board.clear(event.agent)
+
+    def _on_agent_deleted(self, event: AgentDeleted) -> None:
+        self._board.clear(event.agent)
 
     def _on_run_started(self, event: RunStarted) -> None:
-        if not self._accounts:  # what was left undone is done after the message
-            self._line.clear()
+        board = self._board
+        if self._accounts.are_all_cut_off:  # what was left undone is done after the message
+            board.line.clear()
         self._accounts.open(event)
-        if desk := self._desks.get(event.agent):
+        if desk := board.desks.get(event.agent):
             desk.messages.append(Cause(kind="message", run=event.run))
-            self._line_up(desk)
-        # What earlier runs left undone becomes this run's to do.
-        for laden in self._laden.values():
-            self._line_up(laden)
-        for pool in self._pools.values():
-            self._line_up(pool)
+            board.line_up(desk)
+        board.line_up_all()  # what earlier runs left undone becomes this run's to do
+
+    def _on_run_resumed(self, event: RunResumed) -> None:
+        self._accounts.resume(event.run)
+        self._board.line_up_all()
+
+    def _on_step_taken(self, event: StepTaken) -> None:
+        self._accounts.spend(event.run, event.usage.cost or 0.0)
 
     def _on_turn_started(self, event: TurnStarted) -> None:
+        board = self._board
         self._turns[event.turn] = event
-        desk = self._desks.get(event.agent)
+        desk = board.desks.get(event.agent)
         if desk is None:
+            self._accounts.hand_out(event.runs)
             return
         if not desk.busy:  # known only from the log: it was handed out by an earlier scheduler
             self._hand_out(event.agent, event.runs, event.causes)
         for cause in event.causes:
             if cause.kind == "message" and desk.next_message == cause.run:
                 desk.messages.popleft()
-            if pool := self._pool(cause):
+            if pool := board.pool(cause):
                 pool.starting -= 1
                 pool.running += 1
-                self._line.pop(pool.entry.number, None)
-                self._line_up(pool)
+                board.line.pop(pool.entry.number, None)
+                board.line_up(pool)
             else:
-                self._line.pop(desk.name, None)
+                board.line.pop(desk.name, None)
         desk.at_work = True
-        self._line_up(desk)
+        board.line_up(desk)
 
     def _on_turn_ended(self, event: TurnEnded) -> None:
+        board = self._board
         started = self._turns.pop(event.turn)
-        desk = self._desks.get(event.agent)
+        self._accounts.put_down(started.runs)
+        desk = board.desks.get(event.agent)
         if desk is None:
             return
-        self._accounts.put_down(started.runs)
+        if event.cut_off:
+            self._take_back(desk, started)
+        else:
+            self._answer(desk, started, event)
+        board.become_free(desk)
+
+    def _answer(self, desk: Desk, started: TurnStarted, event: TurnEnded) -> None:
+        """What the turn was shown needs no other answer."""
         # A turn that is not done has looked at nothing but what woke it: that it has had.
         shown = dict(event.shown) if event.status == "done" else {}
         for cause in started.causes:
             if cause.key is not None:
                 shown[cause.key] = max(shown.get(cause.key, 0), cause.version)
         for cause in started.causes:
-            if pool := self._pool(cause):
+            if pool := self._board.pool(cause):
                 pool.running -= 1
                 pool.answered += shown.get(pool.entry.key, 0) >= pool.version
         for key, version in shown.items():
             desk.was_shown(key, version)
-        self._become_free(desk)
 
-    def _on_run_ended(self, id: str) -> None:
-        self._accounts.end(id)
-        for desk in list(self._laden.values()):
-            desk.messages = deque(cause for cause in desk.messages if cause.run != id)
-            self._line_up(desk)
+    def _take_back(self, desk: Desk, started: TurnStarted) -> None:
+        """What woke a turn that came to nothing is still to be answered."""
+        for cause in started.causes:
+            if pool := self._board.pool(cause):
+                pool.running -= 1
+                self._board.line_up(pool)
+            if cause.kind == "message" and cause.run is not None and cause.run in self._accounts:
+                desk.messages.appendleft(cause)
+
+    def _on_run_ended(self, event: RunEnded) -> None:
+        self._accounts.end(event.run)
+        for desk in list(self._board.laden.values()):
+            desk.messages = deque(cause for cause in desk.messages if cause.run != event.run)
+            self._board.line_up(desk)
+
+    # --- a store was opened, and the log that is in it observed
+
+    def cut_off(self) -> None:
+        """Whatever still goes on was cut off: it waits to be resumed, or to be ended."""
+        self._cut_off = dict(self._turns)
+        self._accounts.cut()
+
+    @property
+    def runs_cut_off(self) -> list[str]:
+        """The runs that were cut off and not resumed, oldest first."""
+        return self._accounts.cut_off
+
+    def take_up(self, run: str | None = None) -> list[str]:
+        """The turns that were cut off, all or those that work for a run; from here on they are at work."""
+        found = [id for id, turn in self._cut_off.items() if run is None or run in turn.runs]
+        for id in found:
+            del self._cut_off[id]
+        self._accounts.active += len(found)
+        return found
+
+    def set_aside(self, turns: Iterable[str]) -> None:
+        """Turns that were taken up are neither resumed nor ended after all."""
+        for id in turns:
+            self._cut_off[id] = self._turns[id]
+            self._accounts.active -= 1
+
+    # --- agents that the owner makes
+
+    def join(self, agent: str, wakes: Mapping[str, tuple[str, ...]]) -> None:
+        """An agent that is not declared, with the keys of the blocks that wake it, and whose changes count."""
+        self._board.join(agent, wakes)
+
+    def leave(self, agent: str) -> None:
+        """The agent is gone."""
+        self._board.leave(agent)
+
+    def is_at_work(self, agent: str) -> bool:
+        """Whether the agent has a turn, or a message that waits for one."""
+        desk = self._board.desks.get(agent)
+        return desk is not None and (desk.busy or bool(desk.messages))
+
+    def would_wake(self, key: str, author: str, text: str) -> bool:
+        """Whether a change of the block by this author to this text would start somebody's turn."""
+        return self._board.would_wake(key, author, text)
 
     # --- what should happen
 
@@ -197,7 +245,7 @@ class Scheduler:
         """The turn to start now, or None. The agent counts as busy from here on."""
         if self._slots is not None and self._accounts.active >= self._slots:
             return None
-        for waiting in self._line.values():
+        for waiting in self._board.line.values():
             start = self._start_of(waiting) if isinstance(waiting, Desk) else self._start_of_pool(waiting)
             if start is not None:
                 self._hand_out(start.agent, start.runs, start.causes)
@@ -208,10 +256,10 @@ class Scheduler:
         """The turn could not start: at this version of the block its claim was refused, or took nothing."""
         self._accounts.put_down(start.runs, started=False)
         for cause in start.causes:
-            if pool := self._pool(cause):
+            if pool := self._board.pool(cause):
                 pool.starting -= 1
                 pool.refused[start.agent] = Refusal(version, reason)
-        self._become_free(self._desks[start.agent])
+        self._board.become_free(self._board.desks[start.agent])
 
     def close(self, run: str) -> None:
         """The run is being ended from outside: start nothing more for it."""
@@ -250,15 +298,16 @@ class Scheduler:
         if message is not None and self._accounts.can_pay(message):
             causes.append(desk.messages[0])
             runs = (message,)
-        for pool in self._pools_of.get(desk.name, ()) if causes else ():
+        for pool in self._board.pools_of(desk.name) if causes else ():
             # A block that calls on behalf of the message's own run is answered by the same turn.
             free = pool.need > 0 and not pool.broken and not pool.entry.wake.claim
             if free and self._accounts.going(pool.runs) == (message,):
                 causes.append(self._call(pool))
         for key, writes in desk.writes.items():
             last = writes[-1]
-            label = self._team.blocks[key].label
-            causes.append(Cause(kind="change", key=key, label=label, version=last.version, by=last.by, wake=last.wake))
+            causes.append(
+                Cause(kind="change", key=key, label=last.label, version=last.version, by=last.by, wake=last.wake)
+            )
             runs = united(runs, *(write.runs for write in writes))
         charged = self._accounts.charged(runs, message)
         return Start(desk.name, charged, tuple(causes), None) if causes and charged else None
@@ -270,7 +319,7 @@ class Scheduler:
         if not charged:
             return None
         for name in pool.idle:
-            if self._accounts.can_pay(self._desks[name].next_message) or not pool.can_claim(name):
+            if self._accounts.can_pay(self._board.desks[name].next_message) or not pool.can_claim(name):
                 continue
             return Start(name, charged, (self._call(pool),), pool.entry if pool.entry.wake.claim else None)
         return None
@@ -284,44 +333,7 @@ class Scheduler:
 
     def _hand_out(self, agent: str, runs: Iterable[str], causes: Iterable[Cause]) -> None:
         self._accounts.hand_out(runs)
-        self._desks[agent].busy = True
-        for joined in self._pools_of.get(agent, ()):
-            joined.idle.pop(agent, None)
-        for cause in causes:  # who gets a turn leaves its place in the line; a pool that needs more goes to the end
-            if pool := self._pool(cause):
-                pool.starting += 1
-                self._line.pop(pool.entry.number, None)
-                self._line_up(pool)
-            else:
-                self._line.pop(agent, None)
-
-    def _become_free(self, desk: Desk) -> None:
-        desk.busy = desk.at_work = False
-        self._line_up(desk)
-        for pool in self._pools_of.get(desk.name, ()):
-            pool.idle[desk.name] = None
-            self._line_up(pool)
-
-    def _line_up(self, waiting: Desk | Pool) -> None:
-        """Who has something to answer stands in line, and keeps its place until it gets a turn."""
-        if isinstance(waiting, Pool):
-            if waiting.need > 0:
-                self._line.setdefault(waiting.entry.number, waiting)
-            else:
-                self._line.pop(waiting.entry.number, None)
-        elif not waiting.is_laden:
-            self._laden.pop(waiting.name, None)
-            self._line.pop(waiting.name, None)
-        else:
-            self._laden[waiting.name] = waiting
-            if not waiting.at_work:
-                self._line.setdefault(waiting.name, waiting)
-
-    def _pool(self, cause: Cause) -> Pool | None:
-        if cause.kind != "call" or cause.wake is None:
-            return None
-        pool = self._pools.get(cause.wake)
-        return pool if pool is not None and pool.entry.key == cause.key else None
+        self._board.hand_out(agent, causes)
 
     def _waiting(self) -> dict[str, list[_Call]]:
         """The calls that keep each resting run from being complete."""
@@ -334,14 +346,33 @@ class Scheduler:
 
     def _calls(self) -> Iterator[_Call]:
         """Everything that is not answered."""
-        for desk in self._laden.values():
+        for desk in self._board.laden.values():
             told = Waiting("", (desk.name,), "a message was not answered")
             for cause in desk.messages:
                 yield _Call(told, (cause.run or "",))
             for key, writes in desk.writes.items():
                 runs = united(*(self._accounts.going(write.runs) for write in writes))
-                yield _Call(Waiting(self._team.names[key], (desk.name,), "a change was not looked at"), runs)
-        for pool in self._pools.values():
+                name = self._team.names.get(key, writes[-1].label)
+                yield _Call(Waiting(name, (desk.name,), "a change was not looked at"), runs)
+        for pool in self._board.pools.values():
             if pool.need > 0 and (runs := self._accounts.going(pool.runs)):
                 entry = pool.entry
                 yield _Call(Waiting(self._team.names[entry.key], entry.members, pool.why_not), runs)
+
+
+#: What each event means to the scheduler, by its type; most mean nothing.
+_HANDLERS: Final[Mapping[str, Callable[[Scheduler, Any], None]]] = {
+    "agent_created": Scheduler._on_agent_created,
+    "agent_deleted": Scheduler._on_agent_deleted,
+    "block_attached": Scheduler._on_attached,
+    "block_changed": Scheduler._on_changed,
+    "block_created": Scheduler._on_created,
+    "block_deleted": Scheduler._on_deleted,
+    "block_detached": Scheduler._on_detached,
+    "run_ended": Scheduler._on_run_ended,
+    "run_resumed": Scheduler._on_run_resumed,
+    "run_started": Scheduler._on_run_started,
+    "step_taken": Scheduler._on_step_taken,
+    "turn_ended": Scheduler._on_turn_ended,
+    "turn_started": Scheduler._on_turn_started,
+}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from orchestrator.agents import Agent, Wake
 from orchestrator.blocks import Attachment, Block, BlockState, Grant
 from orchestrator.checks import check_name
-from orchestrator.errors import AmbiguousLabel, DeclarationError, UnknownName
+from orchestrator.errors import DeclarationError, UnknownName
+from orchestrator.naming import Named, Names
 from orchestrator.ports import Attached
 
 if TYPE_CHECKING:
@@ -193,33 +193,23 @@ class Team:
         )
 
     @cached_property
-    def names(self) -> dict[str, str]:
+    def _names(self) -> Names:
+        named = [
+            Named(key, block.label, tuple(name for name, _ in self.holders[key])) for key, block in self.blocks.items()
+        ]
+        return Names(f"team {self.name!r}", named)
+
+    @property
+    def names(self) -> Mapping[str, str]:
         """What each block is called, by stored key: its label, or `agent/label` where that is not enough."""
-        counts = Counter(block.label for block in self.blocks.values())
-        return {
-            key: block.label if counts[block.label] == 1 else f"{self.holders[key][0][0]}/{block.label}"
-            for key, block in self.blocks.items()
-        }
+        return self._names.by_key
 
     def key(self, name: str) -> str:
         """The stored key of the block called `label` or `agent/label`.
 
         `AmbiguousLabel` lists the candidates; `UnknownName` the blocks there are.
         """
-        keys = [key for key, block in self.blocks.items() if block.label == name]
-        if len(keys) > 1:
-            raise AmbiguousLabel(name, [self.names[key] for key in keys])
-        if not keys:
-            agent, _, label = name.partition("/")
-            keys = [
-                key
-                for key, block in self.blocks.items()
-                if block.label == label and any(holder == agent for holder, _ in self.holders[key])
-            ]
-        if not keys:
-            known = ", ".join(self.names.values()) or "none"
-            raise UnknownName(f"team {self.name!r}", f"has no block {name!r}; it has: {known}")
-        return keys[0]
+        return self._names.key(name)
 
     @cached_property
     def edges(self) -> tuple[Edge, ...]:

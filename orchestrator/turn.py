@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from inspect import isawaitable
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import anyio
 
@@ -20,12 +20,15 @@ from orchestrator.errors import BlockError, ModelError, OrchestratorError, ToolE
 from orchestrator.events import TurnStatus
 from orchestrator.ledger import End, Ledger
 from orchestrator.memory import TOOLS, memory_specs
-from orchestrator.messages import Message, ToolCall, ToolMessage, Usage
-from orchestrator.ports import Effect, Model, ModelRequest, ModelResponse, Store, Transaction, TurnRecord
+from orchestrator.messages import Message, ToolCall, ToolMessage, ToolSpec, Usage
+from orchestrator.ports import Effect, Model, ModelRequest, ModelResponse, Reader, Store, Transaction, TurnRecord
 from orchestrator.prompting import system_text, tail_text
+from orchestrator.replay import RecordedStep, recorded_steps
 from orchestrator.tools import BlockEdit, Tool, ToolContext, answer_text, parse_arguments, sayable, storable, told
 
 _T = TypeVar("_T")
+
+_NOTHING: Final = Usage()
 
 
 class Commit(Protocol):
@@ -39,7 +42,11 @@ class StepLimit(OrchestratorError):
 
 
 class Activation:
-    """A turn while it runs. `run` it once; it ends the turn, whatever happens."""
+    """A turn while it runs. `run` it once; it ends the turn, whatever happens.
+
+    A turn in its second attempt, or a later one, first goes through what is recorded of the earlier ones: the model
+    is not asked again, and what was done is not done again.
+    """
 
     def __init__(
         self,
@@ -59,31 +66,44 @@ class Activation:
         self._ledger = ledger
         self._environment = environment
         self._commit = commit
-        self._tools = {tool.name: tool for tool in (*TOOLS, *agent.toolbox)}
-        self._tool_specs = tuple(tool.spec for tool in agent.toolbox)
+        self._tools, self._tool_specs = _toolbox(agent)
         self._offered: list[str] = []
         self._messages: list[Message] = []
+        self._asked = 0
         self._usage = Usage()
         self._steps = 0
         self._shown: dict[str, Shown] = {}
+        self._scope = anyio.CancelScope()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Cancel the turn. It ends as cancelled; `run` returns when it has."""
+        self._stopped = True
+        self._scope.cancel()
 
     async def run(self) -> Exception | None:
-        """Take the turn and end it: done, failed or timed out; or cancelled, if it is cancelled.
+        """Take the turn and end it: done, failed or timed out; or cancelled, if it is stopped or cancelled.
 
         Returns what made it fail, if something did. Raises only what is meant for the whole process.
         """
+        self._scope.deadline = anyio.current_time() + self._agent.timeout
+        with self._scope:
+            return await self._run()
+        return None
+
+    async def _run(self) -> Exception | None:
         try:
-            with anyio.move_on_after(self._agent.timeout) as deadline:
-                await self._take_steps()
-            if deadline.cancelled_caught:
-                await self._finish("timed_out", f"took more than {self._agent.timeout:g} seconds")
+            await self._take_steps()
         except TurnLost as lost:  # somebody else has ended it, or goes on with it
             return lost
         except Exception as error:  # the outermost door of a turn: what goes wrong ends this turn only
             await self._finish("failed", told(error))
             return error
         except anyio.get_cancelled_exc_class():
-            await self._finish("cancelled", "cancelled")
+            if self._stopped or anyio.current_time() < self._scope.deadline:
+                await self._finish("cancelled", "cancelled")
+            else:
+                await self._finish("timed_out", f"took more than {self._agent.timeout:g} seconds")
             raise
         except BaseException as error:
             await self._finish("failed", told(error))
@@ -96,21 +116,41 @@ class Activation:
             await self._commit(lambda tx: self._ledger.end_turn(tx, self._turn, self._end(status, error=error)))
 
     async def _take_steps(self) -> None:
-        self._messages.extend(await self._store.read(lambda rows: tuple(rows.messages(self._turn.agent))))
-        for step in range(self._agent.max_steps):
-            context = await self._store.read(lambda rows: self._ledger.changes.context(rows, self._turn.agent))
+        recorded = await self._store.read(self._begin)
+        for step, past in enumerate(recorded):
+            self._shown = dict(past.shown)
+            self._asked += 1
+            self._count(past.response)
+            for number, call in enumerate(past.response.tool_calls):
+                if number not in past.effects:
+                    self._messages.append(await self._answer(step, number, call, past.texts))
+        for step in range(len(recorded), self._agent.max_steps):
+            context = await self._store.read(self._context)
             self._shown = {block.key: Shown(block.version, block.value) for block in context.blocks}
-            response = self._with_ids(step, await self._respond(self._request(step, context)))
-            self._steps += 1
-            self._usage += response.usage
+            request = self._request(step, context)
+            response = self._with_ids(step, await self._respond(request))
+            self._count(response)
             if not response.tool_calls:
                 await self._commit(partial(self._conclude, step, response, context))
                 return
             record = partial(self._ledger.record_step, turn=self._turn, step=step, response=response)
             self._messages.append(await self._commit(partial(record, shown=context.versions)))
             for number, call in enumerate(response.tool_calls):
-                self._messages.append(await self._answer(step, number, call, context))
+                self._messages.append(await self._answer(step, number, call, request.blocks))
         raise StepLimit(f"wanted more than {self._agent.max_steps} steps")
+
+    def _begin(self, rows: Reader) -> list[RecordedStep]:
+        """What was said to and by the agent, in this turn too, and what is recorded of earlier attempts at it."""
+        self._messages.extend(rows.messages(self._turn.agent))
+        return recorded_steps(rows, self._turn) if self._turn.attempt > 1 else []
+
+    def _context(self, rows: Reader) -> Context:
+        return self._ledger.changes.context(rows, self._turn.agent)
+
+    def _count(self, response: ModelResponse) -> None:
+        self._steps += 1
+        if response.usage != _NOTHING:
+            self._usage += response.usage
 
     def _conclude(self, step: int, response: ModelResponse, context: Context, tx: Transaction) -> None:
         """The last step, and the end of the turn, in one transaction."""
@@ -129,7 +169,9 @@ class Activation:
             system=system_text(self._agent.instruction_parts, context.blocks),
             messages=tuple(self._messages),
             tail=tail_text(context.blocks),
-            blocks={block.label: block.value for block in context.blocks},
+            blocks={
+                attached.label: block.value for attached, block in zip(context.attached, context.blocks, strict=True)
+            },
             tools=tools,
             run=self._turn.run,
             turn=self._turn.id,
@@ -137,7 +179,7 @@ class Activation:
         )
 
     async def _respond(self, request: ModelRequest) -> ModelResponse:
-        self._usage += Usage(calls=1)  # also when there is no answer
+        self._asked += 1  # also when there is no answer
         answer = self._model.respond(request)
         if not isawaitable(answer):
             raise ModelError(f"{type(self._model).__name__}.respond() is not async; write: async def respond")
@@ -149,6 +191,8 @@ class Activation:
 
     def _with_ids(self, step: int, response: ModelResponse) -> ModelResponse:
         """The answer, with an id for each tool call that tells it from the others."""
+        if not response.tool_calls:
+            return response
         calls: list[ToolCall] = []
         for number, call in enumerate(response.tool_calls):
             if not call.id or any(call.id == other.id for other in calls):
@@ -157,9 +201,8 @@ class Activation:
             calls.append(call)
         return response.model_copy(update={"tool_calls": tuple(calls)})
 
-    async def _answer(self, step: int, number: int, call: ToolCall, context: Context) -> ToolMessage:
+    async def _answer(self, step: int, number: int, call: ToolCall, shown: Mapping[str, str]) -> ToolMessage:
         """Run one tool call and record its answer, together with the change that it asks for."""
-        shown = {block.label: block.value for block in context.blocks}
         tool_context = ToolContext(self._turn.agent, self._turn.run, self._turn.id, step, number, shown)
         result = await self._result(call, tool_context)
         return await self._commit(
@@ -203,7 +246,14 @@ class Activation:
 
     def _end(self, status: TurnStatus, text: str = "", error: str | None = None) -> End:
         shown = {key: shown.version for key, shown in self._shown.items()}
-        return End(status, text, error, self._steps, self._usage, shown)
+        return End(status, text, error, self._steps, self._usage + Usage(calls=self._asked), shown)
+
+
+@lru_cache(maxsize=1024)
+def _toolbox(agent: Agent) -> tuple[dict[str, Tool], tuple[ToolSpec, ...]]:
+    """The tools that an agent may call, by name, and its own ones as a model sees them."""
+    tools = {tool.name: tool for tool in (*TOOLS, *agent.toolbox)}
+    return tools, tuple(tool.spec for tool in agent.toolbox)
 
 
 def _settled(bound: Callable[[], object]) -> tuple[object, BaseException | None]:

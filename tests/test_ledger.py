@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from orchestrator import Agent, Block, BlockEdit, Environment, Insert, Team, ToolCall, ToolContext, TurnLost
+from orchestrator.declaring import declare
 from orchestrator.edits import Shown
 from orchestrator.events import BlockChanged, Cause, ToolAnswered, event_from_json, event_to_json
 from orchestrator.ledger import End, Ledger
 from orchestrator.ports import Effect, ModelResponse, RunRecord, TurnRecord
+from orchestrator.roster import Roster
 from orchestrator.scheduler import Start
 from orchestrator.stores import MemoryStore
 
@@ -22,7 +24,7 @@ class Opened:
     """A team with one turn under way."""
 
     def __init__(self) -> None:
-        self.ledger = Ledger(TEAM, Environment())
+        self.ledger = Ledger(Roster(TEAM), Environment())
         self.store = MemoryStore()
         self.turn: TurnRecord
 
@@ -30,8 +32,8 @@ class Opened:
         start = Start("ann", ("run-1",), (Cause(kind="message", run="run-1"),), None)
 
         def work(tx: Any) -> TurnRecord:
-            self.ledger.declare(tx)
-            self.ledger.start_run(tx, RunRecord(id="run-1", agent="ann", text="go"), 10, None)
+            declare(tx, self.ledger.changes)
+            self.ledger.start_run(tx, RunRecord(id="run-1", agent="ann", text="go", max_turns=10))
             return self.ledger.start_turn(tx, start, "turn-1")
 
         self.turn = (await self.store.transact(work)).result

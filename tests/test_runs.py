@@ -181,7 +181,7 @@ async def test_a_models_failure_is_the_runs_error_with_its_cause():
     with ScriptedModel({"ann": [failure]}) as model:
         async with Orchestrator(SOLO, model=model) as live:
             run = await live.run("go")
-            assert live._failures == {}, "a long-lived team does not gather what went wrong in runs that are over"
+            assert live._activity._failures == {}, "what went wrong in runs that are over is let go of"
 
     assert run.status == "failed"
     assert str(run.error) == "the last turn of 'ann' failed: rate limited"
@@ -504,13 +504,17 @@ async def test_an_own_block_that_becomes_shared_keeps_its_text_and_its_history()
         (2, "insert", "ann"),
         (1, "create", "owner"),
     ]
+
+
+async def test_an_own_block_that_becomes_shared_must_fit_the_new_limit():
+    store = MemoryStore()
     tight = Block("notes", limit=5)
-    other = Team("t2", [Agent("ann", blocks=[Block("notes", "123456")])])
+    other = Team("t", [Agent("ann", blocks=[Block("notes", "123456")])])
     async with Orchestrator(other, store, model=FunctionModel(lambda request: "x")):
         pass
     with pytest.raises(DeclarationError, match="is stored with 6 characters and declared with a limit of 5"):
         await Orchestrator(
-            Team("t2", [Agent("ann", blocks=[tight]), Agent("bob", blocks=[tight])]),
+            Team("t", [Agent("ann", blocks=[tight]), Agent("bob", blocks=[tight])]),
             store,
             model=FunctionModel(lambda request: "x"),
         ).__aenter__()
@@ -559,3 +563,15 @@ async def ending(store: MemoryStore, think: Any) -> str:
             return str((await live.run("go")).error)
     except StoreError as error:
         return str(error)
+
+
+async def test_a_store_holds_one_team():
+    store = MemoryStore()
+    async with Orchestrator(Team("t", [Agent("ann", blocks=[Block("notes")])]), store, model=ScriptedModel({})):
+        pass
+
+    other = Orchestrator(Team("u", [Agent("ann")]), store, model=ScriptedModel({}))
+    with pytest.raises(StoreError, match="holds the team 't'; give team 'u' a store of its own"):
+        await other.__aenter__()
+    async with Orchestrator(Team("t", [Agent("bob")]), store, model=ScriptedModel({})):
+        pass

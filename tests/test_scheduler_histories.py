@@ -84,7 +84,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Recorded]:
         made.append(Recorded(team, slots))
         return made[-1]
 
-    monkeypatch.setattr("orchestrator.engine.Scheduler", scheduler)
+    monkeypatch.setattr("orchestrator.activity.Scheduler", scheduler)
     return made
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Final
 
 from orchestrator.agents import Agent
 from orchestrator.errors import DeclarationError, ModelNotFound
 from orchestrator.ports import Model
-from orchestrator.team import Team
 
 #: The entry-point group in which a package offers a model that needs no arguments.
 GROUP: Final = "orchestrator.models"
@@ -38,13 +38,26 @@ def find_model(name: str) -> Model:
     raise ModelNotFound(f"there is no model {name!r}. Models that run here: {known}")
 
 
-def choose_models(team: Team, override: str | Model | None) -> dict[str, Model]:
-    """The model of each agent: the override, its own, or the one that the environment names.
+class Models:
+    """Who answers for which agent: the override, its own model, or the one that the environment names.
 
     Each name is looked up once. `ModelNotFound` says which agent has none, or who named one that is not known.
     """
-    found: dict[str, Model] = {}
-    return {agent.name: _model_of(agent, override, found) for agent in team.members}
+
+    def __init__(self, agents: Iterable[Agent], override: str | Model | None) -> None:
+        self._override = override
+        self._found: dict[str, Model] = {}
+        self._of: dict[str, Model] = {}
+        for agent in agents:
+            self.put(agent)
+
+    def put(self, agent: Agent) -> None:
+        """From here on the agent is answered by the model that it names."""
+        self._of[agent.name] = _model_of(agent, self._override, self._found)
+
+    def of(self, agent: str) -> Model:
+        """The model of the agent."""
+        return self._of[agent]
 
 
 def _model_of(agent: Agent, override: str | Model | None, found: dict[str, Model]) -> Model:

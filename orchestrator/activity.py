@@ -1,0 +1,347 @@
+"""What goes on in a team that is open: turns are started and seen through, runs come to an end.
+
+Whatever is committed is observed; whatever is observed may call for turns to start and runs to end. That is decided
+synchronously, and handed to two tasks which act on it: what is decided together is written together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+import anyio
+from anyio.abc import TaskGroup
+
+from orchestrator.changes import ClaimRefused
+from orchestrator.environment import Environment
+from orchestrator.errors import RunError, Stuck, TurnFailed
+from orchestrator.events import Event, RunStatus
+from orchestrator.feed import Feed
+from orchestrator.ledger import Ledger
+from orchestrator.messages import Usage
+from orchestrator.ports import Model, Reader, RunRecord, Store, Transaction, TurnRecord
+from orchestrator.roster import Roster
+from orchestrator.runs import Run, blocks_of
+from orchestrator.scheduler import Scheduler, Start, Verdict
+from orchestrator.turn import Activation
+
+_T = TypeVar("_T")
+
+
+class Models(Protocol):
+    """Who answers for an agent."""
+
+    def of(self, agent: str) -> Model:
+        """The model of the agent."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Taking:
+    """A turn from the moment it is handed out until it has ended."""
+
+    runs: tuple[str, ...]
+    start: Start | None = None
+    activation: Activation | None = None
+    stopped: bool = False
+
+    def stop(self) -> None:
+        """Cancel it, now or as soon as it has started."""
+        self.stopped = True
+        if self.activation is not None:
+            self.activation.stop()
+
+
+@dataclass(slots=True, eq=False)
+class Going:
+    """A run that has not ended, for those who wait for it."""
+
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    result: Run | None = None
+    #: The turns that work for it; and a bell for when one ends.
+    turns: dict[Taking, None] = field(default_factory=dict)
+    turn_ended: anyio.Event = field(default_factory=anyio.Event)
+    #: It is being ended from outside: no turn goes on for its sake.
+    stopping: bool = False
+    #: Whether it is in the store, or never will be, is known.
+    opened: anyio.Event = field(default_factory=anyio.Event)
+
+
+class Activity:
+    """The turns and runs of a team while it is open."""
+
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger,
+        models: Models,
+        environment: Environment,
+        max_concurrency: int | None,
+    ) -> None:
+        self.store = store
+        self.ledger = ledger
+        self.environment = environment
+        self.roster: Roster = ledger.roster
+        self.scheduler = Scheduler(self.roster.team, max_concurrency)
+        self.feed = Feed(store)
+        self.going: dict[str, Going] = {}
+        self._models = models
+        self._failures: dict[str, Exception] = {}
+        self._group: TaskGroup | None = None
+        #: Turns that are handed out and not written yet, and a bell for them.
+        self._handed_out: list[Taking] = []
+        self._more = anyio.Event()
+
+    # --- open and closed
+
+    def begin(self, group: TaskGroup) -> None:
+        """From here on turns are started, in this group."""
+        self._group = group
+        group.start_soon(self._start_turns, name="start of turns")
+        self._decide()
+
+    def end(self) -> None:
+        """From here on nothing is started."""
+        self._group = None
+
+    # --- deciding
+
+    async def commit(self, work: Callable[[Transaction], _T]) -> _T:
+        """Commit a piece of work, and do what follows from it."""
+        result, events = await self.store.transact(work)
+        self.observe(events)
+        self._decide()
+        return result
+
+    def observe(self, events: Sequence[Event]) -> None:
+        """Take what was committed into account, in the order of the log."""
+        for event in self.feed.put(events):
+            self.scheduler.observe(event)
+
+    def _decide(self) -> None:
+        """Start what is ready, and end what has come to its end. Synchronous: nothing changes in between."""
+        if self._group is None:
+            return
+        while (start := self.scheduler.next()) is not None:
+            self._handed_out.append(self._taking(Taking(start.runs, start)))
+        if self._handed_out:
+            self._more.set()
+        if verdicts := self.scheduler.verdicts():
+            self._group.start_soon(self._conclude, verdicts, name="end of runs")
+
+    def _taking(self, taking: Taking) -> Taking:
+        for id in taking.runs:
+            if going := self.going.get(id):
+                going.turns[taking] = None
+        return taking
+
+    # --- turns
+
+    async def _start_turns(self) -> None:
+        """Start what was handed out, all in one transaction, so that claims are made in the order of the decisions."""
+        while True:
+            await self._more.wait()
+            batch, self._handed_out, self._more = self._handed_out, [], anyio.Event()
+            try:
+                await self._start(batch)
+            except BaseException:
+                for taking in batch:
+                    self._forget(taking)  # whoever waits for these turns would wait for ever
+                raise
+
+    async def _start(self, batch: list[Taking]) -> None:
+        starts = [taking.start for taking in batch if taking.start is not None]
+        outcomes = await self.commit(lambda tx: [self._started(tx, start) for start in starts])
+        refused = False
+        for taking, start, outcome in zip(batch, starts, outcomes, strict=True):
+            if isinstance(outcome, ClaimRefused):
+                self.scheduler.withdraw(start, outcome.version, outcome.reason)
+                self._forget(taking)
+                refused = True
+            else:
+                self._take(taking, outcome)
+        if refused:
+            self._decide()
+
+    def _started(self, tx: Transaction, start: Start) -> TurnRecord | ClaimRefused:
+        try:
+            return self.ledger.start_turn(tx, start, self.environment.new_id("turn"))
+        except ClaimRefused as refusal:
+            return refusal
+
+    def _take(self, taking: Taking, turn: TurnRecord) -> None:
+        """See a turn through, in a task of its own."""
+        activation = Activation(
+            turn,
+            self.roster.agent(turn.agent),
+            self._models.of(turn.agent),
+            store=self.store,
+            ledger=self.ledger,
+            environment=self.environment,
+            commit=self.commit,
+        )
+        taking.activation = activation
+        if taking.stopped:
+            activation.stop()
+        assert self._group is not None, "who stops what goes on waits for what is handed out"
+        self._group.start_soon(self._see_through, taking, activation, turn.id, name=f"turn of {turn.agent}")
+
+    async def _see_through(self, taking: Taking, activation: Activation, turn: str) -> None:
+        try:
+            failure = await activation.run()
+            if failure is not None:
+                self._failures[turn] = failure
+        finally:
+            self._forget(taking)
+
+    def _forget(self, taking: Taking) -> None:
+        for id in taking.runs:
+            if going := self.going.get(id):
+                going.turns.pop(taking, None)
+                if going.stopping:
+                    going.turn_ended.set()
+                    going.turn_ended = anyio.Event()
+
+    # --- runs
+
+    async def open_run(self, record: RunRecord, work: Callable[[Transaction], object] | None = None) -> Going:
+        """Open a run, with what opens it beside a message; turns that were cut off and not resumed are let go of."""
+        let_go = self.scheduler.take_up()
+
+        def opened(tx: Transaction) -> None:
+            for turn in let_go:
+                self.ledger.let_go(tx, turn)
+            self.ledger.start_run(tx, record)
+            if work is not None:
+                work(tx)
+
+        return (await self._going(record.id, opened, let_go))[0]
+
+    async def resume_run(self, record: RunRecord) -> Going:
+        """Go on with a run that was cut off, and with its turns."""
+        taken_up = self.scheduler.take_up(record.id)
+        going, turns = await self._going(
+            record.id, lambda tx: self.ledger.resume_run(tx, record.id, taken_up), taken_up
+        )
+        for turn in turns:
+            self._take(self._taking(Taking(turn.runs)), turn)
+        return going
+
+    async def _going(self, id: str, work: Callable[[Transaction], _T], taken_up: Sequence[str]) -> tuple[Going, _T]:
+        """The run, from the moment when that is committed which makes it go on."""
+        going = self.going[id] = Going()
+        try:
+            result = await self.commit(work)
+        except BaseException:
+            del self.going[id]  # it was not recorded, so there is nothing to end
+            self.scheduler.set_aside(taken_up)
+            raise
+        finally:
+            going.opened.set()
+        return going, result
+
+    async def wait(self, id: str, going: Going, seconds: float | None) -> Run:
+        """Wait until a run has ended; who is cancelled meanwhile cancels it."""
+        try:
+            with anyio.move_on_after(seconds) as deadline:
+                await going.ended.wait()
+            if deadline.cancelled_caught:
+                await self.stop(id, "budget")
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self.stop(id, "cancelled")
+            raise
+        if going.result is None:
+            raise RunError("the orchestrator was closed before the run had ended")
+        return going.result
+
+    async def stop(self, id: str, status: RunStatus) -> None:
+        """End a run from outside: cancel its turns, but not those that other runs wait for as well."""
+        going = self.going.get(id)
+        if going is None:
+            return
+        await going.opened.wait()
+        if id not in self.going:
+            return
+        self.scheduler.close(id)
+        going.stopping = True
+        mine = [
+            taking
+            for taking in going.turns
+            if all(run not in self.going or self.going[run].stopping for run in taking.runs)
+        ]
+        for taking in mine:
+            taking.stop()
+        while any(taking in going.turns for taking in mine):
+            await going.turn_ended.wait()
+        await self._close([(id, status, None)])
+
+    async def stop_all(self) -> Exception | None:
+        """End what still goes on; where the store fails, let go of it all the same, and return the failure."""
+        failure = None
+        for id, going in list(self.going.items()):
+            try:
+                await self.stop(id, "cancelled")
+            except Exception as error:
+                failure = error
+                going.ended.set()
+        return failure
+
+    async def _conclude(self, verdicts: Iterable[Verdict]) -> None:
+        """Runs have come to an end by themselves."""
+        ends: list[tuple[str, RunStatus, RunError | None]] = []
+        for verdict in verdicts:
+            stuck = Stuck(verdict.waiting) if verdict.waiting else None
+            ends.append((verdict.run, "budget" if verdict.outcome == "budget" else "complete", stuck))
+        await self._close(ends)
+
+    async def _close(self, ends: Sequence[tuple[str, RunStatus, RunError | None]]) -> None:
+        """Record the ends of runs and tell whoever waits for them."""
+        runs = await self.commit(lambda tx: [self._ended(tx, *end) for end in ends])
+        for run in runs:
+            for turn in run.turns:
+                self._failures.pop(turn.id, None)  # the run's error has it, or it was made good
+            if going := self.going.pop(run.id, None):
+                going.result = run
+                going.ended.set()
+
+    def _ended(self, tx: Transaction, id: str, status: RunStatus, error: RunError | None) -> Run:
+        """End the run in the store; what it came to is read in the same transaction."""
+        record, turns = tx.run(id), tx.turns(id)
+        assert record is not None, "a run is stored when it is opened"
+        if status == "complete":
+            error = error or self._failed(turns)
+            status = "failed" if error else "complete"
+        who = record.agent or self.roster.team.entry
+        said = [turn.text for turn in turns if turn.agent == who and turn.status == "done"]
+        record = self.ledger.end_run(tx, record, status, said[-1] if said else "", str(error) if error else None)
+        return told(tx, record, turns, error)
+
+    def _failed(self, turns: Sequence[TurnRecord]) -> TurnFailed | None:
+        """The failure that nobody made good: an agent's last turn, unless its task went back to others."""
+        last = {turn.agent: turn for turn in turns}
+        for turn in last.values():
+            if turn.status in ("failed", "timed_out") and not (turn.claimed and turn.given_back):
+                failure = TurnFailed(turn.agent, turn.status.replace("_", " "), turn.error or "")
+                failure.__cause__ = self._failures.get(turn.id)
+                return failure
+        return None
+
+
+def told(rows: Reader, record: RunRecord, turns: Sequence[TurnRecord], error: RunError | None = None) -> Run:
+    """What a run came to, with the blocks as they are now."""
+    if record.error is None:
+        error = None
+    elif error is None:  # it had ended before, from outside or by itself
+        error = RunError(record.error)
+    charged = tuple(turn for turn in turns if turn.run == record.id)
+    return Run(
+        id=record.id,
+        status=record.status,
+        output=record.output,
+        blocks=blocks_of(rows, f"run {record.id!r}"),
+        turns=charged,
+        usage=sum((turn.usage for turn in charged), Usage()),
+        error=error,
+    )

@@ -1,0 +1,186 @@
+"""Who may have something to answer: the desks and pools of a team, and the line in which they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from orchestrator.blocks import OWNER
+from orchestrator.calls import BOOKKEEPING, Desk, Pool
+from orchestrator.events import BlockChanged, BlockCreated, Cause
+from orchestrator.team import Team
+
+
+class Board:
+    """Keeps the calls of a team: what was written puts them there, turns take them away."""
+
+    def __init__(self, team: Team) -> None:
+        self.desks = {agent.name: Desk(agent.name) for agent in team.members}
+        self.pools: dict[int, Pool] = {}
+        #: Those whose desk is not empty; and agents and pools that may have a turn to take, the first one first.
+        self.laden: dict[str, Desk] = {}
+        self.line: dict[str | int, Desk | Pool] = {}
+        #: Who is woken by a change of a block: which of the declared wakes, whose changes count, and whom it wakes.
+        self._woken: dict[str, list[tuple[int | None, tuple[str, ...], tuple[str, ...]]]] = {}
+        self._pools_on: dict[str, list[Pool]] = {}
+        self._pools_of: dict[str, list[Pool]] = {}
+        for entry in team.wakes:
+            if entry.wake.when is None:
+                woken = (entry.number, entry.wake.authors, entry.members)
+                self._woken.setdefault(entry.key, []).append(woken)
+                continue
+            pool = self.pools[entry.number] = Pool(entry, idle=dict.fromkeys(entry.members))
+            self._pools_on.setdefault(entry.key, []).append(pool)
+            for member in entry.members:
+                self._pools_of.setdefault(member, []).append(pool)
+
+    # --- agents come and go
+
+    def join(self, agent: str, wakes: Mapping[str, tuple[str, ...]]) -> None:
+        """An agent that the owner made, with the keys of the blocks that wake it, and whose changes count."""
+        self.desks[agent] = Desk(agent)
+        for key, authors in wakes.items():
+            self._woken.setdefault(key, []).append((None, authors, (agent,)))
+
+    def clear(self, agent: str) -> None:
+        """What happened before the agent was made does not concern it."""
+        if desk := self.desks.get(agent):
+            desk.messages.clear()
+            desk.writes.clear()
+            self.line_up(desk)
+
+    def leave(self, agent: str) -> None:
+        """The agent is gone, and whatever lay before it."""
+        if self.desks.pop(agent, None) is None:
+            return
+        self.laden.pop(agent, None)
+        self.line.pop(agent, None)
+        for pool in self._pools_of.pop(agent, ()):
+            pool.entry = pool.entry._replace(members=tuple(name for name in pool.entry.members if name != agent))
+            pool.idle.pop(agent, None)
+        for key, woken in self._woken.items():
+            self._woken[key] = [
+                (number, authors, tuple(member for member in members if member != agent))
+                for number, authors, members in woken
+            ]
+
+    def attached(self, agent: str, key: str) -> None:
+        """The agent sees the block."""
+        desk = self.desks.get(agent)
+        if desk is None or key not in desk.blind:
+            return
+        desk.blind.discard(key)
+        if not desk.busy:
+            self._become_idle(desk)
+
+    def detached(self, agent: str, key: str) -> None:
+        """The agent does not see the block any more, so it does not call the agent."""
+        desk = self.desks.get(agent)
+        if desk is None:
+            return
+        desk.blind.add(key)
+        desk.writes.pop(key, None)
+        self.line_up(desk)
+        for pool in self._pools_of.get(agent, ()):
+            if pool.entry.key == key:
+                pool.idle.pop(agent, None)
+
+    # --- blocks change
+
+    def created(self, event: BlockCreated) -> None:
+        """A block came to be."""
+        for pool in self._pools_on.get(event.key, ()):
+            pool.version, pool.by = event.version, OWNER
+            pool.look(event.value, event.version)
+            self.line_up(pool)
+
+    def changed(self, event: BlockChanged) -> None:
+        """A block has a new text: it may call, and wake."""
+        for pool in self._pools_on.get(event.key, ()):
+            pool.changed(event)
+            self.line_up(pool)
+        if event.operation in BOOKKEEPING:
+            return
+        for number, authors, members in self._woken.get(event.key, ()):
+            if authors and event.by not in authors:
+                continue
+            for member in members:
+                desk = self.desks[member]
+                if member != event.by and event.key not in desk.blind:
+                    desk.write(event, number)
+                    self.line_up(desk)
+
+    def deleted(self, key: str) -> None:
+        """A block is gone: it calls nobody, and nobody has to look at it."""
+        for pool in self._pools_on.get(key, ()):
+            pool.wanted, pool.runs, pool.broken = 0, (), ""
+            self.line_up(pool)
+        for desk in list(self.laden.values()):
+            desk.writes.pop(key, None)
+            self.line_up(desk)
+
+    def would_wake(self, key: str, author: str, text: str) -> bool:
+        """Whether a change of the block by this author to this text would start somebody's turn."""
+        return any(
+            (not authors or author in authors) and any(key not in self.desks[member].blind for member in members)
+            for _, authors, members in self._woken.get(key, ())
+        ) or any(pool.would_call(text) for pool in self._pools_on.get(key, ()))
+
+    # --- turns
+
+    def pool(self, cause: Cause) -> Pool | None:
+        """The pool that a turn was started for, if it was for one."""
+        if cause.kind != "call" or cause.wake is None:
+            return None
+        pool = self.pools.get(cause.wake)
+        return pool if pool is not None and pool.entry.key == cause.key else None
+
+    def pools_of(self, agent: str) -> Iterable[Pool]:
+        """The pools that an agent belongs to."""
+        return self._pools_of.get(agent, ())
+
+    def hand_out(self, agent: str, causes: Iterable[Cause]) -> None:
+        """The agent gets a turn: who gets one leaves its place in the line; a pool that needs more goes to the end."""
+        self.desks[agent].busy = True
+        for joined in self._pools_of.get(agent, ()):
+            joined.idle.pop(agent, None)
+        for cause in causes:
+            if pool := self.pool(cause):
+                pool.starting += 1
+                self.line.pop(pool.entry.number, None)
+                self.line_up(pool)
+            else:
+                self.line.pop(agent, None)
+
+    def become_free(self, desk: Desk) -> None:
+        """The agent has no turn any more."""
+        desk.busy = desk.at_work = False
+        self.line_up(desk)
+        self._become_idle(desk)
+
+    def _become_idle(self, desk: Desk) -> None:
+        for pool in self._pools_of.get(desk.name, ()):
+            if pool.entry.key not in desk.blind:
+                pool.idle[desk.name] = None
+                self.line_up(pool)
+
+    def line_up(self, waiting: Desk | Pool) -> None:
+        """Who has something to answer stands in line, and keeps its place until it gets a turn."""
+        if isinstance(waiting, Pool):
+            if waiting.need > 0:
+                self.line.setdefault(waiting.entry.number, waiting)
+            else:
+                self.line.pop(waiting.entry.number, None)
+        elif not waiting.is_laden:
+            self.laden.pop(waiting.name, None)
+            self.line.pop(waiting.name, None)
+        else:
+            self.laden[waiting.name] = waiting
+            if not waiting.at_work:
+                self.line.setdefault(waiting.name, waiting)
+
+    def line_up_all(self) -> None:
+        """Whoever has something to answer stands in line."""
+        for laden in self.laden.values():
+            self.line_up(laden)
+        for pool in self.pools.values():
+            self.line_up(pool)

@@ -1,0 +1,113 @@
+"""What a store holds is brought in line with what is declared, when a team is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from orchestrator.agents import Agent
+from orchestrator.blocks import BlockState
+from orchestrator.changes import Changes
+from orchestrator.errors import StoreError
+from orchestrator.events import BlockAttached, BlockDetached
+from orchestrator.ports import AgentRecord, AgentSettings, Attached, Reader, Transaction
+from orchestrator.roster import Roster
+from orchestrator.team import Team
+
+
+def declare(tx: Transaction, changes: Changes) -> None:
+    """The stored value wins, what else is declared wins; what the owner attached, detached and deleted stays so.
+
+    `StoreError` if the store is another team's, `DeclarationError` if a stored value does not fit its limit.
+    """
+    team = changes.roster.team
+    _check_team(tx, team)
+    for key in team.blocks:
+        declared, stored = team.initial_state(key), tx.block(key)
+        if stored is not None:
+            changes.redeclare(tx, stored, declared)
+        elif not any(tx.revisions(key)):  # else its owner has deleted it
+            changes.create(tx, declared, _former(tx, team, key))
+    for agent in team.members:
+        known = tx.agent(agent.name)
+        record = _declared(tx, team.attached(agent), known or AgentRecord(name=agent.name))
+        _tell(tx, changes, record, known)
+        if record != known:
+            tx.put_agent(record)
+
+
+def recalled(rows: Reader, roster: Roster) -> list[tuple[Agent, AgentSettings]]:
+    """The agents that the owner made while the team was live, as they are now.
+
+    A tool is found by its name among the tools of the declared agents; one that is not there is left out.
+    """
+    tools = {tool.name: tool for agent in roster.team.members for tool in agent.toolbox}
+    found: list[tuple[Agent, AgentSettings]] = []
+    for record in rows.agents():
+        settings = record.settings
+        if settings is None or record.name in roster:
+            continue
+        agent = Agent(
+            record.name,
+            settings.instructions,
+            model=settings.model,
+            tools=[tools[name] for name in settings.tools if name in tools],
+            max_steps=settings.max_steps,
+            timeout=settings.timeout,
+        )
+        found.append((agent, settings))
+    return found
+
+
+def _check_team(rows: Reader, team: Team) -> None:
+    """One log tells of one team: agents of one name in two teams would be taken for one another."""
+    for block in rows.blocks():
+        other = block.key.partition(":")[0]
+        if other != team.name:
+            raise StoreError(f"this store holds the team {other!r}; give team {team.name!r} a store of its own")
+
+
+def _former(rows: Reader, team: Team, key: str) -> BlockState | None:
+    """The own block of one agent that has become this shared one, if there is exactly one such."""
+    holders = team.holders[key]
+    if len(holders) == 1:
+        return None
+    stored = [rows.block(team.own_key(agent, attachment.block)) for agent, attachment in holders]
+    found = [block for block in stored if block is not None]
+    return found[0] if len(found) == 1 else None
+
+
+def _declared(rows: Reader, declared: Iterable[Attached], known: AgentRecord) -> AgentRecord:
+    """The agent with what is declared, less what its owner detached, and what its owner attached besides."""
+    there = [a for a in declared if a.key not in known.detached and rows.block(a.key) is not None]
+    keys, labels = {a.key for a in there}, {a.label for a in there}
+    added = [a for a in known.added if a.key not in keys and a.label not in labels and rows.block(a.key) is not None]
+    return known.model_copy(update={"attached": (*there, *added), "added": tuple(added), "settings": None})
+
+
+def _tell(tx: Transaction, changes: Changes, record: AgentRecord, known: AgentRecord | None) -> None:
+    """The events of what is attached and detached by this."""
+    before = known.attached if known else ()
+    for attached in record.attached:
+        if attached not in before:
+            tx.add_event(
+                BlockAttached(
+                    seq=tx.next_seq(),
+                    at=changes.environment.now(),
+                    agent=record.name,
+                    key=attached.key,
+                    label=attached.label,
+                    grant=str(attached.grant),
+                )
+            )
+    keys = {attached.key for attached in record.attached}
+    for attached in before:
+        if attached.key not in keys:
+            tx.add_event(
+                BlockDetached(
+                    seq=tx.next_seq(),
+                    at=changes.environment.now(),
+                    agent=record.name,
+                    key=attached.key,
+                    label=attached.label,
+                )
+            )
