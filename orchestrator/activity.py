@@ -205,18 +205,17 @@ class Activity:
 
     # --- runs
 
-    async def open_run(self, record: RunRecord, work: Callable[[Transaction], object] | None = None) -> Going:
-        """Open a run, with what opens it beside a message; turns that were cut off and not resumed are let go of."""
+    async def open_run(self, record: RunRecord, work: Callable[[Transaction], _T]) -> tuple[Going, _T]:
+        """Open a run, with the work that opens it; turns that were cut off and not resumed are let go of."""
         let_go = self.scheduler.take_up()
 
-        def opened(tx: Transaction) -> None:
+        def opened(tx: Transaction) -> _T:
             for turn in let_go:
                 self.ledger.let_go(tx, turn)
             self.ledger.start_run(tx, record)
-            if work is not None:
-                work(tx)
+            return work(tx)
 
-        return (await self._going(record.id, opened, let_go))[0]
+        return await self._going(record.id, opened, let_go)
 
     async def resume_run(self, record: RunRecord) -> Going:
         """Go on with a run that was cut off, and with its turns."""
@@ -276,6 +275,30 @@ class Activity:
         while any(taking in going.turns for taking in mine):
             await going.turn_ended.wait()
         await self._close([(id, status, None)])
+
+    async def give_up(self, record: RunRecord) -> Run:
+        """End a run as cancelled, whether it goes on or was cut off."""
+        if going := self.going.get(record.id):
+            await self.stop(record.id, "cancelled")
+            assert going.result is not None, "who stops a run records its end"
+            return going.result
+        let_go = self.scheduler.take_up(record.id)
+
+        def given_up(tx: Transaction) -> Run:
+            for turn in let_go:
+                self.ledger.let_go(tx, turn)
+            return self._ended(tx, record.id, "cancelled", None)
+
+        try:
+            return await self.commit(given_up)
+        except BaseException:
+            self.scheduler.set_aside(let_go)
+            raise
+
+    async def wait_idle(self) -> None:
+        """Wait until no run goes on."""
+        while self.going:
+            await next(iter(self.going.values())).ended.wait()
 
     async def stop_all(self) -> Exception | None:
         """End what still goes on; where the store fails, let go of it all the same, and return the failure."""

@@ -201,6 +201,28 @@ class BlockState(Record):
     #: Who wrote the version.
     by: str = OWNER
 
+    @property
+    def id(self) -> str:
+        """Its stored key: unique, and never another block's."""
+        return self.key
+
+
+def stored(block: Block, key: str, agent: str | None = None) -> BlockState:
+    """A declared block as it is stored when it is first created: shared, or an agent's own."""
+    return BlockState(
+        key=key,
+        label=block.label,
+        agent=agent,
+        value=block.value,
+        description=block.description,
+        limit=block.limit,
+        read_only=block.read_only,
+        tags=block.tags,
+        metadata=dict(block.metadata),
+        rethink=block.rethink,
+        placement=block.placement or ("tail" if agent is None and not block.read_only else "system"),
+    )
+
 
 class Revision(Record):
     """One version of a block: its text, how it came about, by whom, in which turn, and when (Unix seconds)."""

@@ -93,14 +93,14 @@ class Changes:
         if block is None:
             raise ClaimRefused(0, "its owner has deleted it")
         try:
-            changed = self._apply(tx, block, Update(lambda text: claim(text, turn.agent)), Author(ENGINE, turn.id))
+            changed = self.apply(tx, block, Update(lambda text: claim(text, turn.agent)), Author(ENGINE, turn.id))
         except BlockError as error:
             raise ClaimRefused(block.version, str(error)) from error
         except FAILURES as error:  # a user's function: its failure must not take the others' runs along
             raise ClaimRefused(block.version, f"claim= raised {type(error).__name__}: {error}") from error
         if changed == block.value:
             raise ClaimRefused(block.version, f"{turn.agent} found nothing to take")
-        self._change(tx, block, changed, "claim", Author(ENGINE, turn.id), turn.runs)
+        self.write(tx, block, changed, "claim", Author(ENGINE, turn.id), turn.runs)
         return block.value, changed
 
     def edit(
@@ -111,7 +111,7 @@ class Changes:
         try:
             attached, block = self._find(tx, turn.agent, wanted.label)
             key = block.key
-            text = self._apply(tx, block, wanted.edit, author, attached.grant, shown.get(key))
+            text = self.apply(tx, block, wanted.edit, author, attached.grant, shown.get(key))
         except BlockError as error:
             self._refused(tx, turn, (key, wanted.label), word, author, error.code, str(error))
             return Effect(text=refusal_text(error), ok=False)
@@ -122,7 +122,7 @@ class Changes:
             reason = sayable(f"{name} failed: {told(error)}")
             self._refused(tx, turn, (key, wanted.label), word, author, "tool_failed", reason)
             return Effect(text=reason, ok=False)
-        block = self._change(tx, block, text, word, author, turn.runs)
+        block = self.write(tx, block, text, word, author, turn.runs)
         return Effect(text=wanted.answer or change_text(block), ok=True)
 
     def _find(self, rows: Reader, agent: str, label: str) -> tuple[Attached, BlockState]:
@@ -132,7 +132,7 @@ class Changes:
                 return attached, block
         raise UnknownLabel(label, [attached.label for attached in context.attached])
 
-    def _apply(
+    def apply(
         self,
         tx: Transaction,
         block: BlockState,
@@ -141,6 +141,7 @@ class Changes:
         grant: Grant = Grant.RETHINK,
         shown: Shown | None = None,
     ) -> str:
+        """The text of the block after the edit, or a `BlockError` that says why there is none."""
         return apply(
             block,
             edit,
@@ -151,7 +152,7 @@ class Changes:
             guard=self.roster.guard(block.key),
         )
 
-    def _change(
+    def write(
         self,
         tx: Transaction,
         block: BlockState,
@@ -160,7 +161,7 @@ class Changes:
         author: Author,
         runs: tuple[str, ...],
     ) -> BlockState:
-        """Write the new text, unless it is the old one: then there is no new version."""
+        """Write the new text with its history row and its event, unless it is the old one: then nothing is written."""
         if text == block.value:
             return block
         version = block.version + 1
@@ -197,14 +198,14 @@ class Changes:
         if block is None:  # its owner has deleted it, and what was held with it
             return True
         try:
-            text = self._apply(tx, block, Update(lambda text: release(text, turn.agent)), author)
+            text = self.apply(tx, block, Update(lambda text: release(text, turn.agent)), author)
         except BlockError as error:
             self._refused(tx, turn, (key, block.label), "release", author, error.code, str(error))
         except FAILURES as error:
             reason = f"release= raised {type(error).__name__}: {error}"
             self._refused(tx, turn, (key, block.label), "release", author, "release_failed", reason)
         else:
-            self._change(tx, block, text, "release", author, turn.runs)
+            self.write(tx, block, text, "release", author, turn.runs)
             return True
         return False
 

@@ -11,13 +11,15 @@ import anyio
 from anyio.abc import TaskGroup
 
 from orchestrator.activity import Activity, told
+from orchestrator.blocks import Attachment, BlockState
 from orchestrator.checks import check_count, unusable
 from orchestrator.declaring import declare, recalled
 from orchestrator.environment import Environment
-from orchestrator.errors import DeclarationError, RunError
+from orchestrator.errors import DeclarationError, RunError, StoreError, UnknownName
 from orchestrator.events import BlockChanged, Event
 from orchestrator.ledger import Ledger
 from orchestrator.models import Models
+from orchestrator.owner import BlockReference, Office, OwnedAgents, OwnedBlocks
 from orchestrator.ports import Model, Reader, RunRecord, Store
 from orchestrator.roster import Roster
 from orchestrator.runs import Budget, Run
@@ -69,6 +71,10 @@ class Orchestrator:
         self._group: TaskGroup | None = None
         self._is_open = False
         self._cut_off: tuple[RunRecord, ...] = ()
+        office = Office(self._activity, self._models, self._check_open)
+        #: The blocks and the agents of the live team, for its owner.
+        self.blocks = OwnedBlocks(office)
+        self.agents = OwnedAgents(office, self.run)
 
     # --- open and closed
 
@@ -130,7 +136,8 @@ class Orchestrator:
             await self._group.__aexit__(None, None, None)
             return None  # the caller's own error passes as it is
         except BaseExceptionGroup as group:
-            if len(group.exceptions) > 1:
+            # A store that fails, fails for all who are about to write.
+            if len(group.exceptions) > 1 and group.split(StoreError)[1] is not None:
                 raise
             raise group.exceptions[0] from group.exceptions[0].__cause__
 
@@ -157,7 +164,7 @@ class Orchestrator:
         if not isinstance(budget, Budget):
             raise RunError(f"budget is {budget!r}; give a Budget, such as Budget(turns=50)")
         record = self._record(to, message, budget)
-        going = await self._activity.open_run(record)
+        going, _ = await self._activity.open_run(record, lambda tx: None)
         return await self._activity.wait(record.id, going, record.max_seconds)
 
     def _record(self, agent: str, text: str, budget: Budget) -> RunRecord:
@@ -206,11 +213,24 @@ class Orchestrator:
             raise RunError(f"there is no run {id!r} in the store; those that were cut off: {known}")
         return record if record.status == "running" else told(rows, record, rows.turns(id))
 
+    async def cancel(self, run: str) -> Run:
+        """End a run that goes on, or that was cut off, as cancelled; one that has ended stays as it ended."""
+        self._check_open()
+        record = await self._store.read(lambda rows: self._as_ended(rows, run))
+        if isinstance(record, Run):
+            return record
+        return await self._activity.give_up(record)
+
+    async def wait_idle(self) -> None:
+        """Wait until every run has ended: those of other callers, and those that the owner's changes have opened."""
+        self._check_open()
+        await self._activity.wait_idle()
+
     # --- watching
 
     @overload
     def watch(
-        self, *, block: str, run: str | None = None, after: int | None = None
+        self, *, block: BlockReference, run: str | None = None, after: int | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[BlockChanged]]: ...
 
     @overload
@@ -219,7 +239,7 @@ class Orchestrator:
     ) -> AbstractAsyncContextManager[AsyncIterator[Event]]: ...
 
     def watch(
-        self, *, block: str | None = None, run: str | None = None, after: int | None = None
+        self, *, block: BlockReference | None = None, run: str | None = None, after: int | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
         """Events as they happen, in the order of the log; what the watcher is too slow for is not lost.
 
@@ -229,14 +249,14 @@ class Orchestrator:
                 async for change in changes: ...
 
         Args:
-            block: only changes of this block.
+            block: only changes of this block. One that was made while the team is live is named by its id.
             run: only what happens for this run.
             after: begin after the event with this number (0: with the first); by default, with the next one.
         """
         self._check_open()
         if after is not None and (not isinstance(after, int) or after < 0):
             raise RunError(f"after is {after!r}; give the number of an event, or 0 to begin with the first")
-        key = None if block is None else self.team.key(block)
+        key = None if block is None else self._key(block)
 
         def wanted(event: Event) -> bool:
             if key is not None and not (isinstance(event, BlockChanged) and event.key == key):
@@ -249,3 +269,15 @@ class Orchestrator:
     async def _watched(self, after: int, wanted: Callable[[Event], bool]) -> AsyncIterator[AsyncIterator[Event]]:
         async with aclosing(self._activity.feed.follow(after, wanted)) as events:  # type: ignore[type-var]
             yield events
+
+    def _key(self, block: BlockReference) -> str:
+        """The stored key of a block that is declared, or that was read."""
+        if isinstance(block, BlockState):
+            return block.key
+        if isinstance(block, str) and block.startswith(f"{self.team.name}:"):
+            return block
+        declared = block.block if isinstance(block, Attachment) else block
+        key = self.team.key(declared) if isinstance(declared, str) else self._roster.key_of(declared)
+        if key is None:
+            raise UnknownName(f"team {self.team.name!r}", "does not have this Block; create it, or give a name")
+        return key

@@ -216,7 +216,7 @@ class Transaction(Reader, Protocol):
         ...
 
     def delete_agent(self, name: str) -> None:
-        """Remove an agent; what was said to and by it stays."""
+        """Remove an agent, and what was said to and by it."""
         ...
 
     def put_run(self, run: RunRecord) -> None:

@@ -19,6 +19,7 @@ class Roster:
     def __init__(self, team: Team) -> None:
         self.team = team
         self._agents = {agent.name: agent for agent in team.members}
+        self._declared = frozenset(self._agents)
         self._blocks = dict(team.blocks)
         self._keys = {block: key for key, block in team.blocks.items()}
         self._releases: dict[str, tuple[Release, ...]] = {}
@@ -41,6 +42,10 @@ class Roster:
 
     def __contains__(self, name: str) -> bool:
         return name in self._agents
+
+    def is_declared(self, name: str) -> bool:
+        """Whether code declares the agent."""
+        return name in self._declared
 
     def put(self, agent: Agent) -> None:
         """Add an agent, or put another declaration in the place of the one that has its name."""

@@ -60,15 +60,18 @@ class Blocks(Mapping[str, BlockState]):
         return f"Blocks({', '.join(self)})"
 
 
-def blocks_of(rows: Reader, where: str) -> Blocks:
-    """All blocks as they are now, by name."""
-    states = {block.key: block for block in rows.blocks()}
+def names_of(rows: Reader, where: str) -> Names:
+    """What the blocks that are there are called now."""
     seen_by: dict[str, list[str]] = {}
     for agent in rows.agents():
         for attached in agent.attached:
             seen_by.setdefault(attached.key, []).append(agent.name)
-    named = [Named(key, block.label, tuple(seen_by.get(key, ()))) for key, block in states.items()]
-    return Blocks(Names(where, named), states)
+    return Names(where, [Named(block.key, block.label, tuple(seen_by.get(block.key, ()))) for block in rows.blocks()])
+
+
+def blocks_of(rows: Reader, where: str) -> Blocks:
+    """All blocks as they are now, by name."""
+    return Blocks(names_of(rows, where), {block.key: block for block in rows.blocks()})
 
 
 @dataclass(frozen=True, slots=True)

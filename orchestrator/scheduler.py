@@ -230,10 +230,17 @@ class Scheduler:
         """The agent is gone."""
         self._board.leave(agent)
 
-    def is_at_work(self, agent: str) -> bool:
-        """Whether the agent has a turn, or a message that waits for one."""
-        desk = self._board.desks.get(agent)
-        return desk is not None and (desk.busy or bool(desk.messages))
+    def hold(self, agent: str) -> bool:
+        """Start no turn of the agent, until it is released or leaves; False if it has one, or a message to answer."""
+        desk = self._board.desks[agent]
+        if desk.busy or desk.messages:
+            return False
+        self._board.hand_out(agent, ())
+        return True
+
+    def release(self, agent: str) -> None:
+        """The agent may have turns again."""
+        self._board.become_free(self._board.desks[agent])
 
     def would_wake(self, key: str, author: str, text: str) -> bool:
         """Whether a change of the block by this author to this text would start somebody's turn."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.agents import Agent, Wake
-from orchestrator.blocks import Attachment, Block, BlockState, Grant
+from orchestrator.blocks import OWNER, Attachment, Block, BlockState, Grant, stored
 from orchestrator.checks import check_name
 from orchestrator.errors import DeclarationError, UnknownName
 from orchestrator.naming import Named, Names
@@ -111,7 +111,7 @@ class Team:
         for agent in self.members:
             for wake in agent.wakes:
                 for name in wake.authors:
-                    if name not in self._agents:
+                    if name not in self._agents and name != OWNER:
                         raise DeclarationError(
                             where, f"agent {agent.name!r} is woken by {name!r}, who is none of its agents"
                         )
@@ -175,22 +175,8 @@ class Team:
 
     def initial_state(self, key: str) -> BlockState:
         """The declared block as it is stored when it is first created."""
-        block = self.blocks[key]
         holders = self.holders[key]
-        own = len(holders) == 1
-        return BlockState(
-            key=key,
-            label=block.label,
-            agent=holders[0][0] if own else None,
-            value=block.value,
-            description=block.description,
-            limit=block.limit,
-            read_only=block.read_only,
-            tags=block.tags,
-            metadata=dict(block.metadata),
-            rethink=block.rethink,
-            placement=block.placement or ("system" if own or block.read_only else "tail"),
-        )
+        return stored(self.blocks[key], key, holders[0][0] if len(holders) == 1 else None)
 
     @cached_property
     def _names(self) -> Names:

@@ -134,6 +134,7 @@ class _Rows:
 
     def delete_agent(self, name: str) -> None:
         self._delete(self.agents_by_name, name)
+        self._delete(self.said, name)
 
     def put_run(self, run: RunRecord) -> None:
         self._put(self.runs_by_id, run.id, run)

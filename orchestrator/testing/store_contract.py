@@ -120,6 +120,7 @@ class StoreContract:
                 tx.put_run(RunRecord(id=f"run-{name}", agent=name, text="", at=1.5, max_turns=7, max_usd=0.5))
             tx.put_agent(AgentRecord(name="bob", detached=("t:notes",)))
             tx.put_run(RunRecord(id="run-bob", agent="bob", text="", status="complete"))
+            tx.add_message("ann", UserMessage(text="hello"))
             tx.delete_agent("ann")
             tx.delete_agent("nobody")
             return [agent.name for agent in tx.agents()], [run.id for run in tx.runs()]
@@ -128,6 +129,7 @@ class StoreContract:
         assert (await store.transact(write)).result == (names, runs)
         assert await store.read(lambda rows: [agent.name for agent in rows.agents()]) == names
         assert await store.read(lambda rows: rows.agent("ann")) is None
+        assert await store.read(lambda rows: list(rows.messages("ann"))) == []
         assert await store.read(lambda rows: [run.id for run in rows.runs()]) == runs
         assert await store.read(lambda rows: [run.id for run in rows.runs("running")]) == ["run-ann", "run-cid"]
         assert await store.read(lambda rows: [run.id for run in rows.runs("complete")]) == ["run-bob"]

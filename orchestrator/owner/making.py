@@ -1,0 +1,72 @@
+"""An agent that is made while the team is live, as the rows that a store keeps of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.agents import Agent
+from orchestrator.blocks import Block, BlockState, stored
+from orchestrator.errors import DeclarationError
+from orchestrator.ports import AgentRecord, AgentSettings, Attached
+from orchestrator.roster import Roster
+
+
+class Making:
+    """A declaration of an agent, as rows; `DeclarationError` says what of it no store can keep."""
+
+    def __init__(self, roster: Roster, agent: Agent) -> None:
+        self._roster = roster
+        self._own: list[tuple[BlockState, Block]] = []
+        attached: list[Attached] = []
+        keys: dict[Block, str] = {}
+        for attachment in agent.attachments:
+            block = attachment.block
+            key = roster.key_of(block)
+            if key is None:
+                if block.guard is not None:
+                    problem = f"its block {block.label!r} has a guard, which no store can keep; declare it in code"
+                    raise DeclarationError(f"agent {agent.name!r}", problem)
+                key = roster.team.own_key(agent.name, block)
+                self._own.append((stored(block, key, agent.name), block))
+            keys[block] = key
+            attached.append(Attached(block.label, key, attachment.grant))
+        #: By key, whose changes of which blocks wake it.
+        self.wakes = _wakes(agent, keys)
+        self.record = AgentRecord(
+            name=agent.name,
+            attached=tuple(attached),
+            added=tuple(attached),
+            settings=settings(agent, tuple(self.wakes.items())),
+        )
+
+    @property
+    def own(self) -> list[BlockState]:
+        """The blocks that come to be with it."""
+        return [state for state, _ in self._own]
+
+    def remember(self) -> None:
+        """The declarations stand for the blocks that have come to be."""
+        for state, block in self._own:
+            self._roster.remember(state.key, block)
+
+
+def _wakes(agent: Agent, keys: Mapping[Block, str]) -> dict[str, tuple[str, ...]]:
+    wakes: dict[str, tuple[str, ...]] = {}
+    for wake in agent.wakes:
+        if wake.when is not None:
+            raise DeclarationError(f"agent {agent.name!r}", "has a Wake with functions; declare it in code")
+        key = keys[wake.block]
+        known = wakes.get(key, wake.authors)
+        wakes[key] = tuple(dict.fromkeys((*known, *wake.authors))) if known and wake.authors else ()  # () is everybody
+    return wakes
+
+
+def settings(agent: Agent, wakes: tuple[tuple[str, tuple[str, ...]], ...]) -> AgentSettings:
+    return AgentSettings(
+        instructions=agent.instruction_parts,
+        model=agent.model if isinstance(agent.model, str) else None,
+        tools=tuple(tool.name for tool in agent.toolbox),
+        wakes=wakes,
+        max_steps=agent.max_steps,
+        timeout=agent.timeout,
+    )

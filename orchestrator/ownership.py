@@ -1,0 +1,213 @@
+"""What the owner of a team may do to its blocks and agents, each thing as one function over a transaction.
+
+Grants and read-only bind agents, not the owner; limits and guards bind everybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.blocks import OWNER, Author, BlockState, Grant
+from orchestrator.changes import Changes
+from orchestrator.edits import Rethink
+from orchestrator.errors import DeclarationError, Fresh, OutdatedRewrite, OverLimit, UnknownName
+from orchestrator.events import (
+    AgentCreated,
+    AgentDeleted,
+    AgentModified,
+    BlockAttached,
+    BlockDeleted,
+    BlockDetached,
+    BlockModified,
+)
+from orchestrator.ports import AgentRecord, Attached, Reader, Transaction
+
+_OWNER = Author(OWNER)
+
+
+@dataclass(frozen=True, slots=True)
+class Modification:
+    """What the owner wants of a block."""
+
+    text: str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    operation: str = "modify"
+    #: The only version over which the text may be written, if that matters.
+    if_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """The owner's rights."""
+
+    changes: Changes
+
+    # --- blocks
+
+    def create_block(self, tx: Transaction, declared: BlockState) -> BlockState:
+        """A block comes to be, that no agent sees yet."""
+        if tx.block(declared.key) is not None:
+            raise DeclarationError(f"block {declared.label!r}", f"there is one with the key {declared.key!r} already")
+        self.changes.create(tx, declared, None)
+        created = tx.block(declared.key)
+        assert created is not None, "it has just been written"
+        return created
+
+    def modify(self, tx: Transaction, key: str, wanted: Modification, runs: tuple[str, ...]) -> BlockState:
+        """The block gets what is wanted; a `BlockError` says why not."""
+        block = self._block(tx, key)
+        fresh = Fresh(block.value, block.version, block.by)
+        if wanted.if_version not in (None, block.version):
+            raise OutdatedRewrite(block.label, wanted.if_version, block.by, fresh)
+        described = block.model_copy(update=dict(wanted.attributes))
+        size = len(block.value if wanted.text is None else wanted.text)
+        if size > described.limit:
+            raise OverLimit(block.label, size, described.limit, fresh)
+        if described != block:
+            tx.put_block(described)
+            tx.add_event(
+                BlockModified(
+                    seq=tx.next_seq(),
+                    at=self._now(),
+                    key=key,
+                    label=block.label,
+                    limit=described.limit,
+                    read_only=described.read_only,
+                    description=described.description,
+                )
+            )
+        if wanted.text is None:
+            return described
+        text = self.changes.apply(tx, described, Rethink(wanted.text), _OWNER)
+        return self.changes.write(tx, described, text, wanted.operation, _OWNER, runs)
+
+    def delete_block(self, tx: Transaction, key: str) -> None:
+        """The block is gone, from whoever saw it; its history stays."""
+        block = self._block(tx, key)
+        for agent in list(tx.agents()):
+            if any(attached.key == key for attached in agent.attached):
+                self._put_without(tx, agent, block)
+        tx.delete_block(key)
+        tx.add_event(BlockDeleted(seq=tx.next_seq(), at=self._now(), key=key, label=block.label))
+
+    # --- who sees what
+
+    def attach(self, tx: Transaction, name: str, key: str, grant: Grant | None) -> None:
+        """The agent sees the block from its next step on, and may do with it what is granted."""
+        block, agent = self._block(tx, key), self._agent(tx, name)
+        wanted = Grant.REPLACE if grant is None and not block.read_only else grant or Grant.READ
+        if block.read_only and wanted > Grant.READ:
+            problem = f"is read-only, so nobody can be granted {wanted} on it"
+            raise DeclarationError(f"block {block.label!r}", problem)
+        if any(a.label == block.label and a.key != key for a in agent.attached):
+            raise DeclarationError(f"agent {name!r}", f"sees another block labelled {block.label!r} already")
+        attached = Attached(block.label, key, wanted)
+        if attached in agent.attached:
+            return
+        tx.put_agent(
+            agent.model_copy(
+                update={
+                    "attached": _with(agent.attached, attached),
+                    "added": _with(agent.added, attached),
+                    "detached": tuple(other for other in agent.detached if other != key),
+                }
+            )
+        )
+        self._tell_attached(tx, name, attached)
+
+    def detach(self, tx: Transaction, name: str, key: str) -> None:
+        """The agent no longer sees the block, from its next step on."""
+        agent = self._agent(tx, name)
+        block = self._block(tx, key)
+        if all(attached.key != key for attached in agent.attached):
+            raise UnknownName(f"agent {name!r}", f"does not see the block {block.label!r}")
+        self._put_without(tx, agent, block)
+
+    def _put_without(self, tx: Transaction, agent: AgentRecord, block: BlockState) -> None:
+        is_added = any(attached.key == block.key for attached in agent.added)
+        tx.put_agent(
+            agent.model_copy(
+                update={
+                    "attached": _without(agent.attached, block.key),
+                    "added": _without(agent.added, block.key),
+                    "detached": agent.detached if is_added else (*agent.detached, block.key),
+                }
+            )
+        )
+        tx.add_event(
+            BlockDetached(seq=tx.next_seq(), at=self._now(), agent=agent.name, key=block.key, label=block.label)
+        )
+
+    def _tell_attached(self, tx: Transaction, agent: str, attached: Attached) -> None:
+        tx.add_event(
+            BlockAttached(
+                seq=tx.next_seq(),
+                at=self._now(),
+                agent=agent,
+                key=attached.key,
+                label=attached.label,
+                grant=str(attached.grant),
+            )
+        )
+
+    # --- agents
+
+    def create_agent(self, tx: Transaction, agent: AgentRecord, own: Iterable[BlockState]) -> AgentRecord:
+        """An agent comes to be, with own blocks and with shared ones."""
+        tx.add_event(AgentCreated(seq=tx.next_seq(), at=self._now(), agent=agent.name))
+        for block in own:
+            self.create_block(tx, block)
+        tx.put_agent(agent)
+        for attached in agent.attached:
+            self._block(tx, attached.key)
+            self._tell_attached(tx, agent.name, attached)
+        return agent
+
+    def modify_agent(self, tx: Transaction, agent: AgentRecord) -> AgentRecord:
+        """An agent is something else from its next turn on. Which blocks it sees is not changed by this."""
+        stored = self._agent(tx, agent.name)
+        changed = stored.model_copy(update={"settings": agent.settings})
+        if changed != stored:
+            tx.put_agent(changed)
+        tx.add_event(AgentModified(seq=tx.next_seq(), at=self._now(), agent=agent.name))
+        return changed
+
+    def delete_agent(self, tx: Transaction, name: str) -> None:
+        """The agent is gone, and so are its own blocks, unless somebody else sees them."""
+        agent = self._agent(tx, name)
+        tx.delete_agent(name)
+        seen = {attached.key for other in tx.agents() for attached in other.attached}
+        for attached in agent.attached:
+            block = tx.block(attached.key)
+            if block is not None and block.agent == name and block.key not in seen:
+                tx.delete_block(block.key)
+                tx.add_event(BlockDeleted(seq=tx.next_seq(), at=self._now(), key=block.key, label=block.label))
+        tx.add_event(AgentDeleted(seq=tx.next_seq(), at=self._now(), agent=name))
+
+    def _block(self, rows: Reader, key: str) -> BlockState:
+        block = rows.block(key)
+        if block is None:
+            raise UnknownName("the store", f"has no block {key!r}; its owner may have deleted it")
+        return block
+
+    def _agent(self, rows: Reader, name: str) -> AgentRecord:
+        agent = rows.agent(name)
+        if agent is None:
+            raise UnknownName("the store", f"has no agent {name!r}; its owner may have deleted it")
+        return agent
+
+    def _now(self) -> float:
+        return self.changes.environment.now()
+
+
+def _without(attached: Iterable[Attached], key: str) -> tuple[Attached, ...]:
+    return tuple(one for one in attached if one.key != key)
+
+
+def _with(attached: tuple[Attached, ...], wanted: Attached) -> tuple[Attached, ...]:
+    """Those attached with this one, in its place if the block is among them."""
+    if all(one.key != wanted.key for one in attached):
+        return (*attached, wanted)
+    return tuple(wanted if one.key == wanted.key else one for one in attached)
