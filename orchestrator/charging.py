@@ -115,6 +115,8 @@ class Accounts:
 
         A message's turn is paid by its run, if that can; any other by the oldest run that can.
         """
+        if len(runs) == 1 and message is None and self.can_pay(runs[0]):
+            return runs
         going = self.going(runs)
         payers = {id for id in going if self.can_pay(id)}
         if not payers:

@@ -5,10 +5,10 @@ Handing in another environment is what makes a run repeatable.
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import time
-import uuid
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -34,7 +34,7 @@ class Environment:
 
     def new_id(self, kind: str) -> str:
         """A new id, unique in every store: `kind`, a dash, and 16 hexadecimal digits."""
-        return f"{kind}-{uuid.uuid4().hex[:16]}"
+        return f"{kind}-{os.urandom(8).hex()}"
 
     async def run_blocking(self, function: Callable[[], _T]) -> _T:
         """Run a function that may block, out of the way of the event loop.

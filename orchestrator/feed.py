@@ -29,11 +29,16 @@ class Feed:
         Two commits may be reported in the other order than they were made: the later one then waits.
         """
         for event in events:
-            self._early[event.seq] = event
-        while self.last + 1 in self._early:
+            if event.seq != self.last + 1:
+                self._early[event.seq] = event
+                continue
             self.last += 1
-            yield self._early.pop(self.last)
-        self._ring()
+            yield event
+            while self._early and self.last + 1 in self._early:
+                self.last += 1
+                yield self._early.pop(self.last)
+        if self._waiting:
+            self._ring()
 
     async def follow(self, after: int, wanted: Callable[[Event], bool]) -> AsyncIterator[Event]:
         """The events with a greater number that are wanted, as they come, until the feed is closed."""

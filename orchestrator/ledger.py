@@ -164,13 +164,15 @@ class Ledger:
     def record_step(
         self, tx: Transaction, turn: TurnRecord, step: int, response: ModelResponse, shown: Mapping[str, int]
     ) -> AssistantMessage:
-        """The model has answered: journalled before any of its tool calls runs.
-
-        An answer without calls ends the turn in the same transaction, so nobody will ever replay it.
-        """
+        """The model has answered with tool calls: journalled before any of them runs."""
         self.check_held(tx, turn)
-        if response.tool_calls:
-            tx.put_journal(turn.id, step, JournalEntry(response=response, shown=dict(shown)))
+        tx.put_journal(turn.id, step, JournalEntry(response=response, shown=dict(shown)))
+        return self.say(tx, turn, step, response, shown)
+
+    def say(
+        self, tx: Transaction, turn: TurnRecord, step: int, response: ModelResponse, shown: Mapping[str, int]
+    ) -> AssistantMessage:
+        """What the model has said becomes known. Without a journal nobody can replay it: only for the last words."""
         message = AssistantMessage(text=response.text, tool_calls=response.tool_calls)
         tx.add_message(turn.agent, message)
         tx.add_event(
@@ -227,6 +229,10 @@ class Ledger:
     def end_turn(self, tx: Transaction, turn: TurnRecord, end: End) -> TurnRecord:
         """A turn ends, and gives back what it still holds."""
         self.check_held(tx, turn)
+        return self.close_turn(tx, turn, end)
+
+    def close_turn(self, tx: Transaction, turn: TurnRecord, end: End) -> TurnRecord:
+        """The same, for who has checked that the turn is held, in this transaction."""
         released = [self.changes.release(tx, turn, release, key) for release, key in self.roster.releases(turn.agent)]
         ended = turn.model_copy(
             update={

@@ -70,7 +70,7 @@ class Activation:
         self._offered: list[str] = []
         self._messages: list[Message] = []
         self._asked = 0
-        self._usage = Usage()
+        self._usage = _NOTHING
         self._steps = 0
         self._shown: dict[str, Shown] = {}
         self._scope = anyio.CancelScope()
@@ -116,16 +116,12 @@ class Activation:
             await self._commit(lambda tx: self._ledger.end_turn(tx, self._turn, self._end(status, error=error)))
 
     async def _take_steps(self) -> None:
-        recorded = await self._store.read(self._begin)
+        context, recorded = await self._store.read(self._begin)
         for step, past in enumerate(recorded):
-            self._shown = dict(past.shown)
-            self._asked += 1
-            self._count(past.response)
-            for number, call in enumerate(past.response.tool_calls):
-                if number not in past.effects:
-                    self._messages.append(await self._answer(step, number, call, past.texts))
+            await self._repeat(step, past)
         for step in range(len(recorded), self._agent.max_steps):
-            context = await self._store.read(self._context)
+            if step > 0:
+                context = await self._store.read(self._context)
             self._shown = {block.key: Shown(block.version, block.value) for block in context.blocks}
             request = self._request(step, context)
             response = self._with_ids(step, await self._respond(request))
@@ -139,10 +135,19 @@ class Activation:
                 self._messages.append(await self._answer(step, number, call, request.blocks))
         raise StepLimit(f"wanted more than {self._agent.max_steps} steps")
 
-    def _begin(self, rows: Reader) -> list[RecordedStep]:
-        """What was said to and by the agent, in this turn too, and what is recorded of earlier attempts at it."""
+    def _begin(self, rows: Reader) -> tuple[Context, list[RecordedStep]]:
+        """What the agent sees, what was said to and by it, and what is recorded of earlier attempts at the turn."""
         self._messages.extend(rows.messages(self._turn.agent))
-        return recorded_steps(rows, self._turn) if self._turn.attempt > 1 else []
+        return self._context(rows), recorded_steps(rows, self._turn) if self._turn.attempt > 1 else []
+
+    async def _repeat(self, step: int, past: RecordedStep) -> None:
+        """Go through a recorded step: what its model said is known, and of its tool calls the unanswered are made."""
+        self._shown = dict(past.shown)
+        self._asked += 1
+        self._count(past.response)
+        for number, call in enumerate(past.response.tool_calls):
+            if number not in past.effects:
+                self._messages.append(await self._answer(step, number, call, past.texts))
 
     def _context(self, rows: Reader) -> Context:
         return self._ledger.changes.context(rows, self._turn.agent)
@@ -154,8 +159,9 @@ class Activation:
 
     def _conclude(self, step: int, response: ModelResponse, context: Context, tx: Transaction) -> None:
         """The last step, and the end of the turn, in one transaction."""
-        self._ledger.record_step(tx, self._turn, step, response, context.versions)
-        self._ledger.end_turn(tx, self._turn, self._end("done", response.text))
+        self._ledger.check_held(tx, self._turn)
+        self._ledger.say(tx, self._turn, step, response, context.versions)
+        self._ledger.close_turn(tx, self._turn, self._end("done", response.text))
 
     def _request(self, step: int, context: Context) -> ModelRequest:
         granted = [
@@ -246,7 +252,10 @@ class Activation:
 
     def _end(self, status: TurnStatus, text: str = "", error: str | None = None) -> End:
         shown = {key: shown.version for key, shown in self._shown.items()}
-        return End(status, text, error, self._steps, self._usage + Usage(calls=self._asked), shown)
+        usage = Usage(calls=self._asked)
+        if self._usage is not _NOTHING:
+            usage += self._usage
+        return End(status, text, error, self._steps, usage, shown)
 
 
 @lru_cache(maxsize=1024)
