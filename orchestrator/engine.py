@@ -62,9 +62,9 @@ class Orchestrator:
         if environment is not None and not isinstance(environment, Environment):
             raise DeclarationError("an orchestrator", f"environment is {environment!r}; give an Environment")
         self.team = team
-        self._models = Models(team.members, model)
-        self._store = MemoryStore() if store is None else store
         self._environment = environment or Environment()
+        self._models = Models(team.members, model, self._environment)
+        self._store = MemoryStore() if store is None else store
         self._roster = Roster(team)
         self._ledger = Ledger(self._roster, self._environment)
         self._activity = Activity(self._store, self._ledger, self._models, self._environment, max_concurrency)

@@ -20,7 +20,12 @@ OrchestratorError
 │   ├── Stuck                quiescent, with a call that nobody is able to answer
 │   └── TurnFailed           an agent's last turn failed and nobody made it good
 ├── ModelError               for the caller: the model could not answer
-│   └── ModelNotFound        no model was named, or none of that name is known
+│   ├── ModelNotFound        no model was named, or none of that name is known
+│   ├── ModelUnavailable     there was no answer, for a reason that may pass: ask again later
+│   │   └── RateLimited      the provider wants to be asked less often
+│   └── ModelRefused         the request will not be answered as it is: something has to be changed first
+│       ├── ContextTooLong   it has more text than the model can read
+│       └── ContentRefused   the provider's rules about content forbid it, or its answer
 └── StoreError               for the caller: the store could not do it
     └── TurnLost             the turn was ended or taken over by somebody else; nothing was written
 """
@@ -239,6 +244,64 @@ class ModelNotFound(ModelError):
     """No model was named for an agent, or nothing of that name is known here."""
 
 
+class ModelUnavailable(ModelError):
+    """There was no answer, for a reason that may pass: connection, deadline, overload. It was tried `attempts` times.
+
+    `status` is the HTTP status of the last answer, if there was one. When the request itself is at fault,
+    `ModelRefused` is raised instead.
+    """
+
+    def __init__(
+        self, model: str, reason: str, *, status: int | None = None, attempts: int = 1, seconds: float = 0.0
+    ) -> None:
+        super().__init__(f"model {model!r} gave no answer{_tried(attempts, seconds)}: {reason}{_status(status)}")
+        self.model = model
+        self.reason = reason
+        self.status = status
+        self.attempts = attempts
+
+
+class RateLimited(ModelUnavailable):
+    """The provider wants to be asked less often; `retry_after` is for how many seconds it wants to be left alone."""
+
+    def __init__(
+        self,
+        model: str,
+        reason: str,
+        *,
+        status: int | None = 429,
+        attempts: int = 1,
+        seconds: float = 0.0,
+        retry_after: float | None = None,
+    ) -> None:
+        asked = f"; it asks for a pause of {retry_after:.3g} s" if retry_after else ""
+        super().__init__(model, f"rate limited: {reason}{asked}", status=status, attempts=attempts, seconds=seconds)
+        self.retry_after = retry_after
+
+
+class ModelRefused(ModelError):
+    """The request will not be answered as it is, so it was not repeated; `advice` says what may have to be changed.
+
+    `status` is the HTTP status, if there was an answer. When it may help to ask again later, `ModelUnavailable`
+    is raised instead.
+    """
+
+    def __init__(self, model: str, reason: str, *, status: int | None = None, advice: str = "") -> None:
+        told = f"model {model!r} refused the request: {reason}{_status(status)}"
+        super().__init__(f"{told}. {advice}" if advice else told)
+        self.model = model
+        self.reason = reason
+        self.status = status
+
+
+class ContextTooLong(ModelRefused):
+    """The request has more text than the model can read: blocks and history are too long for it."""
+
+
+class ContentRefused(ModelRefused):
+    """The provider's rules about content forbid the request, or what the model had to say."""
+
+
 class StoreError(OrchestratorError):
     """The store could not do what it was asked; nothing was written."""
 
@@ -249,6 +312,14 @@ class TurnLost(StoreError):
     def __init__(self, turn: str, problem: str) -> None:
         super().__init__(f"turn {turn!r} {problem}")
         self.turn = turn
+
+
+def _tried(attempts: int, seconds: float) -> str:
+    return f" after {attempts} attempts in {seconds:.0f} s" if attempts > 1 else ""
+
+
+def _status(status: int | None) -> str:
+    return "" if status is None else f" (status {status})"
 
 
 def _shortened(text: str, most: int = 120) -> str:

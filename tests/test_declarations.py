@@ -181,7 +181,7 @@ def test_a_tool_may_call_its_parameters_what_it_likes(name):
         (None, None, "gpt-2", [VARIABLE, "'gpt-2'"]),
         ("gpt-0", "gpt-1", "gpt-2", ["'gpt-1'"]),
         ("gpt-0", None, "gpt-2", ["agent 'ann'", "'gpt-0'"]),
-        ("nowhere/gpt-0", None, None, ["agent 'ann'", "nowhere"]),
+        ("nowhere/", None, None, ["agent 'ann'", "nowhere/"]),
     ],
 )
 def test_a_model_that_cannot_be_found_is_missed_at_once_and_by_name(monkeypatch, declared, given, variable, words):

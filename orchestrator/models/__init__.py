@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from orchestrator.agents import Agent
+from orchestrator.environment import Environment
 from orchestrator.errors import DeclarationError, ModelNotFound
+from orchestrator.models.litellm import LiteLLMModel
 from orchestrator.ports import Model
 
 #: The entry-point group in which a package offers a model that needs no arguments.
@@ -17,8 +19,11 @@ GROUP: Final = "orchestrator.models"
 VARIABLE: Final = "ORCHESTRATOR_MODEL"
 
 
-def find_model(name: str) -> Model:
-    """The model of that name; `ModelNotFound` says which names there are."""
+def find_model(name: str, environment: Environment) -> Model:
+    """The model of that name: one that a package offers, or, as "provider/model", one of a provider's.
+
+    `ModelNotFound` says which names there are. Whether there is such a provider is known at the first request.
+    """
     from importlib.metadata import entry_points  # slow to import, and seldom needed
 
     offered = {entry.name: entry for entry in entry_points(group=GROUP)}
@@ -28,14 +33,25 @@ def find_model(name: str) -> Model:
         except Exception as error:  # whatever another package does while it is imported
             raise ModelNotFound(f"model {name!r} cannot be loaded: {type(error).__name__}: {error}") from error
         return model
+    provider, slash, of_provider = name.partition("/")
+    if provider and of_provider:
+        return LiteLLMModel(name, environment=environment)
     known = ", ".join(sorted(offered)) or "none"
-    if "/" in name:
-        provider, _, model_name = name.partition("/")
-        raise ModelNotFound(
-            f"{name!r} is model {model_name!r} of the provider {provider!r}, and this version of sharedblocks"
-            f" cannot ask providers yet. Models that run here: {known}; or pass any object with respond()"
-        )
-    raise ModelNotFound(f"there is no model {name!r}. Models that run here: {known}")
+    form = f"; models of providers are named provider/model, such as {_example(name)}"
+    if slash:
+        raise ModelNotFound(f"{name!r} names no model{form}")
+    raise ModelNotFound(f"there is no model {name!r}. Models that run here: {known}{form}")
+
+
+def _example(name: str) -> str:
+    """How to name a model of a provider's, for somebody who typed `name`."""
+    if name.startswith(("gpt-", "o1", "o3", "o4", "chatgpt-")):
+        return f"openai/{name}"
+    if name.startswith("claude-"):
+        return f"anthropic/{name}"
+    if name.startswith("gemini-"):
+        return f"gemini/{name}"
+    return "openai/gpt-5-mini"
 
 
 class Models:
@@ -44,8 +60,9 @@ class Models:
     Each name is looked up once. `ModelNotFound` says which agent has none, or who named one that is not known.
     """
 
-    def __init__(self, agents: Iterable[Agent], override: str | Model | None) -> None:
+    def __init__(self, agents: Iterable[Agent], override: str | Model | None, environment: Environment) -> None:
         self._override = override
+        self._environment = environment
         self._found: dict[str, Model] = {}
         self._of: dict[str, Model] = {}
         for agent in agents:
@@ -53,14 +70,14 @@ class Models:
 
     def put(self, agent: Agent) -> None:
         """From here on the agent is answered by the model that it names."""
-        self._of[agent.name] = _model_of(agent, self._override, self._found)
+        self._of[agent.name] = _model_of(agent, self._override, self._found, self._environment)
 
     def of(self, agent: str) -> Model:
         """The model of the agent."""
         return self._of[agent]
 
 
-def _model_of(agent: Agent, override: str | Model | None, found: dict[str, Model]) -> Model:
+def _model_of(agent: Agent, override: str | Model | None, found: dict[str, Model], environment: Environment) -> Model:
     named_by: list[tuple[str, str | Model | None]] = [
         ("Orchestrator(model=…)", override),
         (f"agent {agent.name!r}", agent.model),
@@ -75,7 +92,7 @@ def _model_of(agent: Agent, override: str | Model | None, found: dict[str, Model
             return wanted
         if wanted not in found:
             try:
-                found[wanted] = find_model(wanted)
+                found[wanted] = find_model(wanted, environment)
             except ModelNotFound as missing:
                 raise ModelNotFound(f"{source}: {missing}") from missing
         return found[wanted]
