@@ -48,6 +48,10 @@ class Accounts:
         """The runs that were cut off and not resumed."""
         return [id for id, run in self._runs.items() if run.cut_off]
 
+    def is_cut_off(self, id: str) -> bool:
+        """Whether the run was cut off and not resumed."""
+        return id in self._runs and self._runs[id].cut_off
+
     @property
     def are_all_cut_off(self) -> bool:
         """Whether nobody is there to pay, not even somebody who has spent all."""

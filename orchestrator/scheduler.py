@@ -81,8 +81,10 @@ class Scheduler:
         self._accounts = Accounts()
         self._board = Board(team)
         self._turns: dict[str, TurnStarted] = {}
-        #: Turns that were cut off, and that nobody has taken up yet.
+        #: Turns that were cut off, and that nobody has taken up yet; and the messages of runs that were, with whose
+        #: desk they belong on.
         self._cut_off: dict[str, TurnStarted] = {}
+        self._unread: dict[str, list[tuple[str, Cause]]] = {}
 
     # --- what happened
 
@@ -125,6 +127,10 @@ class Scheduler:
 
     def _on_run_resumed(self, event: RunResumed) -> None:
         self._accounts.resume(event.run)
+        for agent, message in self._unread.pop(event.run, ()):
+            if desk := self._board.desks.get(agent):
+                desk.messages.appendleft(message)
+                self._board.line_up(desk)
         self._board.line_up_all()
 
     def _on_step_taken(self, event: StepTaken) -> None:
@@ -186,10 +192,14 @@ class Scheduler:
                 pool.running -= 1
                 self._board.line_up(pool)
             if cause.kind == "message" and cause.run is not None and cause.run in self._accounts:
-                desk.messages.appendleft(cause)
+                if self._accounts.is_cut_off(cause.run):
+                    self._unread.setdefault(cause.run, []).append((desk.name, cause))
+                else:
+                    desk.messages.appendleft(cause)
 
     def _on_run_ended(self, event: RunEnded) -> None:
         self._accounts.end(event.run)
+        self._unread.pop(event.run, None)
         for desk in list(self._board.laden.values()):
             desk.messages = deque(cause for cause in desk.messages if cause.run != event.run)
             self._board.line_up(desk)
@@ -200,6 +210,11 @@ class Scheduler:
         """Whatever still goes on was cut off: it waits to be resumed, or to be ended."""
         self._cut_off = dict(self._turns)
         self._accounts.cut()
+        for desk in list(self._board.laden.values()):  # a message that waits for its run must not hold up later ones
+            for message in desk.messages:
+                self._unread.setdefault(message.run or "", []).append((desk.name, message))
+            desk.messages.clear()
+            self._board.line_up(desk)
 
     @property
     def runs_cut_off(self) -> list[str]:
