@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, TypeVar
 
 import anyio
@@ -129,6 +130,8 @@ class Activity:
             self._more.set()
         if verdicts := self.scheduler.verdicts():
             self._group.start_soon(self._conclude, verdicts, name="end of runs")
+        elif turns := self.scheduler.in_the_way():
+            self._group.start_soon(self.commit, partial(self._let_go, turns), name="end of turns that were cut off")
 
     def _taking(self, taking: Taking) -> Taking:
         for id in taking.runs:
@@ -210,8 +213,7 @@ class Activity:
         let_go = self.scheduler.take_up()
 
         def opened(tx: Transaction) -> _T:
-            for turn in let_go:
-                self.ledger.let_go(tx, turn)
+            self._let_go(let_go, tx)
             self.ledger.start_run(tx, record)
             return work(tx)
 
@@ -285,8 +287,7 @@ class Activity:
         let_go = self.scheduler.take_up(record.id)
 
         def given_up(tx: Transaction) -> Run:
-            for turn in let_go:
-                self.ledger.let_go(tx, turn)
+            self._let_go(let_go, tx)
             return self._ended(tx, record.id, "cancelled", None)
 
         try:
@@ -294,6 +295,10 @@ class Activity:
         except BaseException:
             self.scheduler.set_aside(let_go)
             raise
+
+    def _let_go(self, turns: Iterable[str], tx: Transaction) -> None:
+        for turn in turns:
+            self.ledger.let_go(tx, turn)
 
     async def wait_idle(self) -> None:
         """Wait until no run goes on."""

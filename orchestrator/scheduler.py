@@ -229,6 +229,11 @@ class Scheduler:
         self._accounts.active += len(found)
         return found
 
+    def in_the_way(self) -> list[str]:
+        """The turns that were cut off, if nothing else keeps a run from going on; from here on they are at work."""
+        rests = self._accounts.active == 0 and any(not run.closing for run in self._accounts.resting.values())
+        return self.take_up() if rests and self._cut_off else []
+
     def set_aside(self, turns: Iterable[str]) -> None:
         """Turns that were taken up are neither resumed nor ended after all."""
         for id in turns:
@@ -295,7 +300,8 @@ class Scheduler:
         judged = [self._judged(id, calls) for id, calls in self._waiting().items() if not resting[id].closing]
         ended = [verdict for verdict in judged if verdict is not None and verdict.outcome != "stuck"]
         in_flux = self._accounts.active > 0 or any(run.closing for run in resting.values())
-        if not ended and not in_flux:  # else a turn that works for others, or what they leave undone, may change things
+        # Else a turn that works for others may change things, or what they leave undone, or one that was cut off.
+        if not ended and not in_flux and not self._cut_off:
             ended = [verdict for verdict in judged if verdict is not None]
         for verdict in ended:
             resting[verdict.run].closing = True

@@ -454,7 +454,7 @@ async def test_two_runs_that_share_a_turn_are_both_completed():
                 group.start_soon(resume, first.id)
                 group.start_soon(resume, second.id)
 
-    assert [run.status for run in runs] == ["complete", "complete"]
+    assert [(run.status, str(run.error)) for run in runs] == [("complete", "None")] * 2
     await assert_consistent(store)
 
 
