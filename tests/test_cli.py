@@ -137,7 +137,8 @@ def test_help_lists_the_commands_and_loads_no_rich() -> None:
         check=True,
     )
 
-    assert "run  Give a team a message and print what it answers." in done.stdout
+    assert "run    Give a team a message and print what it answers.\n" in done.stdout
+    assert "bench  Measure the built-in workloads, or a TEAM under load.\n" in done.stdout
     assert done.stdout.endswith("\nFalse\n")
 
 

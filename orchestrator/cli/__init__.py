@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import anyio
 import typer
 
+from orchestrator.cli.benching import bench
 from orchestrator.cli.lines import Lines, Show, document, failure, summary, visible
 from orchestrator.cli.loading import DISTRIBUTION, load
 from orchestrator.cli.running import Answer, ask
+from orchestrator.cli.terminal import announce as _announce
+from orchestrator.cli.terminal import fail as _fail
+from orchestrator.cli.terminal import is_terminal as _is_terminal
 from orchestrator.errors import DeclarationError, ModelNotFound, RunError
 from orchestrator.models import VARIABLE
 from orchestrator.runs import Budget
@@ -115,6 +118,9 @@ def run(
         _fail(failure(answer.run), 1)
 
 
+app.command()(bench)
+
+
 def _progress(team: Team, as_json: bool) -> AbstractContextManager[Show | None]:
     """Who is told what happens: nobody, a table on a terminal, or lines in a pipe."""
     if as_json:
@@ -126,21 +132,7 @@ def _progress(team: Team, as_json: bool) -> AbstractContextManager[Show | None]:
     return nullcontext(Lines(team))
 
 
-def _is_terminal() -> bool:
-    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-
-
 def _told(answer: Answer) -> str:
     """The output, and what the run came to: after it on a terminal, before it in a pipe, where lines go before."""
     output, came_to = visible(answer.run.output), summary(answer.run, answer.seconds)
     return f"\n{output}\n\n{came_to}" if _is_terminal() else f"{came_to}\n\n{output}"
-
-
-def _announce(team: Team, model: str | None) -> None:
-    if "rehearsal" in [model or agent.model or os.environ.get(VARIABLE) for agent in team.members]:
-        typer.echo("rehearsal: rule-based stand-in, no language model is asked", err=True)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"Error: {visible(message)}", err=True)
-    raise typer.Exit(code)
