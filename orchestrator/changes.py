@@ -64,7 +64,7 @@ class Changes:
             revisions = list(tx.revisions(former.key))[::-1]
         for revision in revisions:
             state = {"value": revision.value, "version": revision.version, "by": revision.by}
-            tx.put_block(declared.model_copy(update=state), revision)
+            tx.put_block(declared.having(**state), revision)
         tx.add_event(
             BlockCreated(
                 seq=tx.next_seq(),
@@ -82,7 +82,7 @@ class Changes:
     def redeclare(self, tx: Transaction, stored: BlockState, declared: BlockState) -> None:
         """The stored value stays, all else becomes as declared; `DeclarationError` if the limit is too small for it."""
         _check_fits(stored, declared)
-        merged = declared.model_copy(update={"value": stored.value, "version": stored.version, "by": stored.by})
+        merged = declared.having(value=stored.value, version=stored.version, by=stored.by)
         if merged != stored:
             tx.put_block(merged)
 
@@ -114,16 +114,16 @@ class Changes:
             text = self.apply(tx, block, wanted.edit, author, attached.grant, shown.get(key))
         except BlockError as error:
             self._refused(tx, turn, (key, wanted.label), word, author, error.code, str(error))
-            return Effect(text=refusal_text(error), ok=False)
+            return Effect.made(text=refusal_text(error), ok=False)
         except ToolError as error:
             self._refused(tx, turn, (key, wanted.label), word, author, "tool_refused", str(error))
-            return Effect(text=sayable(str(error)), ok=False)
+            return Effect.made(text=sayable(str(error)), ok=False)
         except FAILURES as error:  # an Update's function: a tool's failure is an answer to the model
             reason = sayable(f"{name} failed: {told(error)}")
             self._refused(tx, turn, (key, wanted.label), word, author, "tool_failed", reason)
-            return Effect(text=reason, ok=False)
+            return Effect.made(text=reason, ok=False)
         block = self.write(tx, block, text, word, author, turn.runs)
-        return Effect(text=wanted.answer or change_text(block), ok=True)
+        return Effect.made(text=wanted.answer or change_text(block), ok=True)
 
     def _find(self, rows: Reader, agent: str, label: str) -> tuple[Attached, BlockState]:
         context = self.context(rows, agent)
@@ -165,8 +165,8 @@ class Changes:
         if text == block.value:
             return block
         version = block.version + 1
-        changed = block.model_copy(update={"value": text, "version": version, "by": author.name})
-        revision = Revision(
+        changed = block.having(value=text, version=version, by=author.name)
+        revision = Revision.made(
             version=version,
             value=text,
             operation=word,
@@ -176,7 +176,7 @@ class Changes:
         )
         tx.put_block(changed, revision)
         tx.add_event(
-            BlockChanged(
+            BlockChanged.made(
                 seq=tx.next_seq(),
                 at=self.environment.now(),
                 key=block.key,
@@ -221,7 +221,7 @@ class Changes:
     ) -> None:
         key, label = block
         tx.add_event(
-            ChangeRefused(
+            ChangeRefused.made(
                 seq=tx.next_seq(),
                 at=self.environment.now(),
                 key=key,

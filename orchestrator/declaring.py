@@ -81,7 +81,7 @@ def _declared(rows: Reader, declared: Iterable[Attached], known: AgentRecord) ->
     there = [a for a in declared if a.key not in known.detached and rows.block(a.key) is not None]
     keys, labels = {a.key for a in there}, {a.label for a in there}
     added = [a for a in known.added if a.key not in keys and a.label not in labels and rows.block(a.key) is not None]
-    return known.model_copy(update={"attached": (*there, *added), "added": tuple(added), "settings": None})
+    return known.having(attached=(*there, *added), added=tuple(added), settings=None)
 
 
 def _tell(tx: Transaction, changes: Changes, record: AgentRecord, known: AgentRecord | None) -> None:

@@ -65,7 +65,7 @@ class Ledger:
         """A message opens a run."""
         tx.put_run(run)
         tx.add_event(
-            RunStarted(
+            RunStarted.made(
                 seq=tx.next_seq(),
                 at=run.at,
                 run=run.id,
@@ -87,7 +87,7 @@ class Ledger:
         if turn.agent not in self.roster:  # no longer declared: others have to do its work
             self.let_go(tx, id)
             return None
-        turn = turn.model_copy(update={"attempt": turn.attempt + 1})
+        turn = turn.having(attempt=turn.attempt + 1)
         tx.put_turn(turn)
         tx.add_event(
             TurnResumed(
@@ -112,10 +112,10 @@ class Ledger:
         """A run ends; if it has ended already, it stays as it is."""
         if run.status != "running":
             return run
-        run = run.model_copy(update={"status": status, "output": output, "error": error})
+        run = run.having(status=status, output=output, error=error)
         tx.put_run(run)
         tx.add_event(
-            RunEnded(
+            RunEnded.made(
                 seq=tx.next_seq(), at=self.environment.now(), run=run.id, status=status, output=output, error=error
             )
         )
@@ -125,7 +125,7 @@ class Ledger:
 
     def start_turn(self, tx: Transaction, start: Start, id: str) -> TurnRecord:
         """A turn starts, with what is claimed for it; `ClaimRefused` if there is nothing to claim."""
-        turn = TurnRecord(
+        turn = TurnRecord.made(
             id=id,
             run=start.runs[0],
             runs=start.runs,
@@ -138,7 +138,7 @@ class Ledger:
             before, after = self.changes.claim(tx, turn, start.claim.wake, start.claim.key)
         tx.put_turn(turn)
         tx.add_event(
-            TurnStarted(
+            TurnStarted.made(
                 seq=tx.next_seq(),
                 at=self.environment.now(),
                 turn=id,
@@ -166,17 +166,17 @@ class Ledger:
     ) -> AssistantMessage:
         """The model has answered with tool calls: journalled before any of them runs."""
         self.check_held(tx, turn)
-        tx.put_journal(turn.id, step, JournalEntry(response=response, shown=dict(shown)))
+        tx.put_journal(turn.id, step, JournalEntry.made(response=response, shown=dict(shown)))
         return self.say(tx, turn, step, response, shown)
 
     def say(
         self, tx: Transaction, turn: TurnRecord, step: int, response: ModelResponse, shown: Mapping[str, int]
     ) -> AssistantMessage:
         """What the model has said becomes known. Without a journal nobody can replay it: only for the last words."""
-        message = AssistantMessage(text=response.text, tool_calls=response.tool_calls)
+        message = AssistantMessage.made(text=response.text, tool_calls=response.tool_calls)
         tx.add_message(turn.agent, message)
         tx.add_event(
-            StepTaken(
+            StepTaken.made(
                 seq=tx.next_seq(),
                 at=self.environment.now(),
                 turn=turn.id,
@@ -205,13 +205,13 @@ class Ledger:
         self.check_held(tx, turn)
         effect = tx.effect(context.key)
         if effect is not None:
-            return ToolMessage(call=call.id, name=call.name, text=effect.text, ok=effect.ok)
+            return ToolMessage.made(call=call.id, name=call.name, text=effect.text, ok=effect.ok)
         effect = self.changes.edit(tx, turn, call.name, result, shown) if isinstance(result, BlockEdit) else result
-        message = ToolMessage(call=call.id, name=call.name, text=effect.text, ok=effect.ok)
+        message = ToolMessage.made(call=call.id, name=call.name, text=effect.text, ok=effect.ok)
         tx.put_effect(context.key, effect)
         tx.add_message(turn.agent, message)
         tx.add_event(
-            ToolAnswered(
+            ToolAnswered.made(
                 seq=tx.next_seq(),
                 at=self.environment.now(),
                 turn=turn.id,
@@ -234,19 +234,17 @@ class Ledger:
     def close_turn(self, tx: Transaction, turn: TurnRecord, end: End) -> TurnRecord:
         """The same, for who has checked that the turn is held, in this transaction."""
         released = [self.changes.release(tx, turn, release, key) for release, key in self.roster.releases(turn.agent)]
-        ended = turn.model_copy(
-            update={
-                "status": end.status,
-                "given_back": all(released) and bool(released),
-                "text": end.text,
-                "error": end.error,
-                "steps": end.steps,
-                "usage": end.usage,
-            }
+        ended = turn.having(
+            status=end.status,
+            given_back=all(released) and bool(released),
+            text=end.text,
+            error=end.error,
+            steps=end.steps,
+            usage=end.usage,
         )
         tx.put_turn(ended)
         tx.add_event(
-            TurnEnded(
+            TurnEnded.made(
                 seq=tx.next_seq(),
                 at=self.environment.now(),
                 turn=turn.id,

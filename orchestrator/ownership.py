@@ -61,7 +61,7 @@ class Ownership:
         fresh = Fresh(block.value, block.version, block.by)
         if wanted.if_version not in (None, block.version):
             raise OutdatedRewrite(block.label, wanted.if_version, block.by, fresh)
-        described = block.model_copy(update=dict(wanted.attributes))
+        described = block.having(**wanted.attributes)
         size = len(block.value if wanted.text is None else wanted.text)
         if size > described.limit:
             raise OverLimit(block.label, size, described.limit, fresh)
@@ -107,12 +107,10 @@ class Ownership:
         if attached in agent.attached:
             return
         tx.put_agent(
-            agent.model_copy(
-                update={
-                    "attached": _with(agent.attached, attached),
-                    "added": _with(agent.added, attached),
-                    "detached": tuple(other for other in agent.detached if other != key),
-                }
+            agent.having(
+                attached=_with(agent.attached, attached),
+                added=_with(agent.added, attached),
+                detached=tuple(other for other in agent.detached if other != key),
             )
         )
         self._tell_attached(tx, name, attached)
@@ -128,12 +126,10 @@ class Ownership:
     def _put_without(self, tx: Transaction, agent: AgentRecord, block: BlockState) -> None:
         is_added = any(attached.key == block.key for attached in agent.added)
         tx.put_agent(
-            agent.model_copy(
-                update={
-                    "attached": _without(agent.attached, block.key),
-                    "added": _without(agent.added, block.key),
-                    "detached": agent.detached if is_added else (*agent.detached, block.key),
-                }
+            agent.having(
+                attached=_without(agent.attached, block.key),
+                added=_without(agent.added, block.key),
+                detached=agent.detached if is_added else (*agent.detached, block.key),
             )
         )
         tx.add_event(
@@ -168,7 +164,7 @@ class Ownership:
     def modify_agent(self, tx: Transaction, agent: AgentRecord) -> AgentRecord:
         """An agent is something else from its next turn on. Which blocks it sees is not changed by this."""
         stored = self._agent(tx, agent.name)
-        changed = stored.model_copy(update={"settings": agent.settings})
+        changed = stored.having(settings=agent.settings)
         if changed != stored:
             tx.put_agent(changed)
         tx.add_event(AgentModified(seq=tx.next_seq(), at=self._now(), agent=agent.name))

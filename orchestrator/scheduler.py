@@ -121,7 +121,7 @@ class Scheduler:
             board.line.clear()
         self._accounts.open(event)
         if desk := board.desks.get(event.agent):
-            desk.messages.append(Cause(kind="message", run=event.run))
+            desk.messages.append(Cause.made(kind="message", run=event.run))
             board.line_up(desk)
         board.line_up_all()  # what earlier runs left undone becomes this run's to do
 
@@ -334,7 +334,7 @@ class Scheduler:
         for key, writes in desk.writes.items():
             last = writes[-1]
             causes.append(
-                Cause(kind="change", key=key, label=last.label, version=last.version, by=last.by, wake=last.wake)
+                Cause.made(kind="change", key=key, label=last.label, version=last.version, by=last.by, wake=last.wake)
             )
             runs = united(runs, *(write.runs for write in writes))
         charged = self._accounts.charged(runs, message)
@@ -355,7 +355,7 @@ class Scheduler:
     def _call(self, pool: Pool) -> Cause:
         key = pool.entry.key
         label = self._team.blocks[key].label
-        return Cause(kind="call", key=key, label=label, version=pool.version, by=pool.by, wake=pool.entry.number)
+        return Cause.made(kind="call", key=key, label=label, version=pool.version, by=pool.by, wake=pool.entry.number)
 
     # --- the books
 

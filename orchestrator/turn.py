@@ -202,10 +202,10 @@ class Activation:
         calls: list[ToolCall] = []
         for number, call in enumerate(response.tool_calls):
             if not call.id or any(call.id == other.id for other in calls):
-                call = call.model_copy(update={"id": f"{self._turn.id}-{step}-{number}"})
-            call = call.model_copy(update={"arguments": storable(call.arguments)})
+                call = call.having(id=f"{self._turn.id}-{step}-{number}")
+            call = call.having(arguments=storable(call.arguments))
             calls.append(call)
-        return response.model_copy(update={"tool_calls": tuple(calls)})
+        return response.having(tool_calls=tuple(calls))
 
     async def _answer(self, step: int, number: int, call: ToolCall, shown: Mapping[str, str]) -> ToolMessage:
         """Run one tool call and record its answer, together with the change that it asks for."""
@@ -228,21 +228,21 @@ class Activation:
             if isinstance(result, BlockEdit):
                 _check_edit(call.name, result)
                 return result
-            return Effect(text=answer_text(call.name, result), ok=True)
+            return Effect.made(text=answer_text(call.name, result), ok=True)
         except (ToolError, BlockError) as refusal:
-            return Effect(text=sayable(str(refusal)), ok=False)
+            return Effect.made(text=sayable(str(refusal)), ok=False)
         except FAILURES as error:  # a tool's failure is an answer to the model
-            return Effect(text=sayable(f"{call.name} failed: {told(error)}"), ok=False)
+            return Effect.made(text=sayable(f"{call.name} failed: {told(error)}"), ok=False)
         except BaseExceptionGroup as group:  # of a tool's own task group
             fatal = (KeyboardInterrupt, anyio.get_cancelled_exc_class())
             if group.subgroup(lambda error: isinstance(error, fatal)):
                 raise
-            return Effect(text=sayable(f"{call.name} failed: {told(group)}"), ok=False)
+            return Effect.made(text=sayable(f"{call.name} failed: {told(group)}"), ok=False)
         except anyio.get_cancelled_exc_class():
             if anyio.current_effective_deadline() <= anyio.current_time():
                 raise
             # Nobody has cancelled this turn: the tool raised the exception by itself.
-            return Effect(text=f"{call.name} failed: it was cancelled from within", ok=False)
+            return Effect.made(text=f"{call.name} failed: it was cancelled from within", ok=False)
 
     def _tool(self, name: str) -> Tool:
         try:
@@ -252,7 +252,7 @@ class Activation:
 
     def _end(self, status: TurnStatus, text: str = "", error: str | None = None) -> End:
         shown = {key: shown.version for key, shown in self._shown.items()}
-        usage = Usage(calls=self._asked)
+        usage = Usage.made(calls=self._asked)
         if self._usage is not _NOTHING:
             usage += self._usage
         return End(status, text, error, self._steps, usage, shown)

@@ -1,4 +1,4 @@
-"""kill -9, at any moment, of a process that works through a queue on a SQLite file: nothing is lost, nothing is twice."""
+"""kill -9, at any moment, of a process that works through a queue: nothing is lost, nothing is done twice."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class OwnedAgents:
         record = await office.read(lambda rows: rows.agent(name))
         assert record is not None, "an agent of the team is stored"
         if record.settings is not None:
-            record = record.model_copy(update={"settings": settings(after, record.settings.wakes)})
+            record = record.having(settings=settings(after, record.settings.wakes))
         office.models.put(after)
         await office.commit(lambda tx: office.ownership.modify_agent(tx, record))
         office.roster.put(after)

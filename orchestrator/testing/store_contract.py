@@ -82,7 +82,7 @@ class StoreContract:
 
     async def test_attributes_of_a_block_change_without_a_new_version(self, store: Store) -> None:
         await store.transact(lambda tx: _write(tx, "text"))
-        changed = _block("text", 1).model_copy(update={"limit": 7})
+        changed = _block("text", 1).having(limit=7)
         await store.transact(lambda tx: tx.put_block(changed))
 
         assert await store.read(lambda rows: rows.block("t:notes")) == changed
@@ -149,8 +149,8 @@ class StoreContract:
             tx.put_agent(AgentRecord(name="bob"))
             tx.delete_agent("ann")
             tx.put_run(RunRecord(id="run-1", agent="ann", text="changed"))
-            tx.put_turn(_turn().model_copy(update={"status": "done"}))
-            tx.put_turn(_turn().model_copy(update={"id": "turn-2"}))
+            tx.put_turn(_turn().having(status="done"))
+            tx.put_turn(_turn().having(id="turn-2"))
             tx.put_journal("turn-1", 1, _entry())
             tx.put_effect("other", Effect(text="", ok=True))
             tx.add_message("ann", UserMessage(text="changed"))
@@ -182,9 +182,9 @@ class StoreContract:
         assert effect == Effect(text="Done.", ok=True)
 
     async def test_a_turn_is_listed_with_every_run_it_works_for(self, store: Store) -> None:
-        await store.transact(lambda tx: tx.put_turn(_turn().model_copy(update={"runs": ("run-1", "run-2")})))
-        await store.transact(lambda tx: tx.put_turn(_turn().model_copy(update={"id": "turn-2"})))
-        ended = _turn().model_copy(update={"runs": ("run-1", "run-2"), "status": "done"})
+        await store.transact(lambda tx: tx.put_turn(_turn().having(runs=("run-1", "run-2"))))
+        await store.transact(lambda tx: tx.put_turn(_turn().having(id="turn-2")))
+        ended = _turn().having(runs=("run-1", "run-2"), status="done")
         await store.transact(lambda tx: tx.put_turn(ended))
 
         first = await store.read(lambda rows: [turn.id for turn in rows.turns("run-1")])
