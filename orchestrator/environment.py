@@ -33,8 +33,11 @@ class Environment:
         return time.time()
 
     def new_id(self, kind: str) -> str:
-        """A new id, unique in every store: `kind`, a dash, and 16 hexadecimal digits."""
-        return f"{kind}-{os.urandom(8).hex()}"
+        """A new id, unique in every store: `kind`, a dash, and 20 hexadecimal digits.
+
+        The first eleven are the time in milliseconds, so that later ones stand later in an index; the others random.
+        """
+        return f"{kind}-{int(self.now() * 1000):011x}{os.urandom(5).hex()[:9]}"
 
     async def run_blocking(self, function: Callable[[], _T]) -> _T:
         """Run a function that may block, out of the way of the event loop.

@@ -11,7 +11,7 @@ import anyio
 from orchestrator.environment import Environment
 from orchestrator.events import Event
 from orchestrator.ports import Committed, Reader, Store, Transaction
-from orchestrator.stores import MemoryStore
+from orchestrator.stores import MemoryStore, SQLiteStore
 
 _T = TypeVar("_T")
 
@@ -26,7 +26,7 @@ class Kind(NamedTuple):
 
 def lasting(path: Path) -> Store:
     """The store that keeps a team in a file."""
-    raise NotImplementedError(path)  # MERGE: return SQLiteStore(path)
+    return SQLiteStore(path)
 
 
 MEMORY: Final = Kind("memory", False, lambda folder: MemoryStore())
@@ -34,7 +34,7 @@ MEMORY: Final = Kind("memory", False, lambda folder: MemoryStore())
 #: Each is measured by every workload that writes.
 KINDS: Final[tuple[Kind, ...]] = (
     MEMORY,
-    # MERGE: Kind("SQLite", True, lambda folder: lasting(folder / "bench.db")),
+    Kind("SQLite", True, lambda folder: lasting(folder / "bench.db")),
 )
 
 

@@ -1,0 +1,45 @@
+-- From an empty file to version 1. A row is JSON, beside the columns by which it is found.
+-- `number` is the order in which rows came; a row that is written again keeps its number.
+
+BEGIN IMMEDIATE;
+
+PRAGMA application_id = 0x73626c6b; -- "sblk": the file is ours
+PRAGMA user_version = 1;
+
+CREATE TABLE blocks (number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, body TEXT NOT NULL);
+
+CREATE TABLE revisions (
+    block TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    UNIQUE (block, version)
+);
+
+CREATE TABLE agents (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, body TEXT NOT NULL);
+
+CREATE TABLE runs (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    body TEXT NOT NULL,
+    status TEXT GENERATED ALWAYS AS (json_extract(body, '$.status')) VIRTUAL
+);
+
+CREATE INDEX runs_by_status ON runs (status);
+
+CREATE TABLE turns (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, body TEXT NOT NULL);
+
+CREATE TABLE turns_of_runs (number INTEGER PRIMARY KEY, run TEXT NOT NULL, turn TEXT NOT NULL);
+
+CREATE INDEX turns_of_runs_by_run ON turns_of_runs (run);
+
+CREATE TABLE messages (number INTEGER PRIMARY KEY, agent TEXT NOT NULL, body TEXT NOT NULL);
+
+CREATE INDEX messages_by_agent ON messages (agent);
+
+CREATE TABLE journal (turn TEXT NOT NULL, step INTEGER NOT NULL, body TEXT NOT NULL, UNIQUE (turn, step));
+
+CREATE TABLE effects (key TEXT NOT NULL UNIQUE, body TEXT NOT NULL);
+
+CREATE TABLE events (seq INTEGER PRIMARY KEY, body TEXT NOT NULL);
+
+COMMIT;
