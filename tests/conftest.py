@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator import Store
 from orchestrator.models import VARIABLE
+from orchestrator.stores import MemoryStore, SQLiteStore
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -19,3 +24,12 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 def no_model_by_accident(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody's environment decides which model a test asks."""
     monkeypatch.delenv(VARIABLE, raising=False)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
+    """Makes stores: what holds of one kind holds of the other."""
+    if request.param == "memory":
+        return MemoryStore
+    numbers = count()
+    return lambda: SQLiteStore(tmp_path / f"{next(numbers)}.db", durability="process")

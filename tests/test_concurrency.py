@@ -7,9 +7,19 @@ from typing import Any
 import anyio
 import pytest
 
-from orchestrator import Agent, Block, ModelRequest, ModelResponse, Orchestrator, Team, ToolCall, ToolMessage, Wake
+from orchestrator import (
+    Agent,
+    Block,
+    ModelRequest,
+    ModelResponse,
+    Orchestrator,
+    Store,
+    Team,
+    ToolCall,
+    ToolMessage,
+    Wake,
+)
 from orchestrator.events import BlockChanged, ChangeRefused, StepTaken
-from orchestrator.stores import MemoryStore
 from orchestrator.testing import FunctionModel, Say, ScriptedModel, call, edit, simulated_time
 from patterns import domain_knowledge
 
@@ -33,7 +43,7 @@ def ring(request: ModelRequest) -> ModelResponse:
     return ModelResponse("", [go] if request.step == 0 else [])
 
 
-async def test_a_hundred_agents_insert_a_thousand_lines_and_none_is_lost():
+async def test_a_hundred_agents_insert_a_thousand_lines_and_none_is_lost(new_store):
     notes = Block("notes", limit=100_000)
 
     async def think(request: ModelRequest) -> ModelResponse:
@@ -45,7 +55,7 @@ async def test_a_hundred_agents_insert_a_thousand_lines_and_none_is_lost():
         line = f"{request.agent}: {request.step}"
         return ModelResponse("", [ToolCall("memory_insert", {"label": "notes", "new_string": line})])
 
-    async with Orchestrator(crowd(100, notes), model=FunctionModel(think)) as live:
+    async with Orchestrator(crowd(100, notes), new_store(), model=FunctionModel(think)) as live:
         run = await live.run("go")
 
     lines = run.blocks["notes"].value.split("\n")
@@ -54,7 +64,7 @@ async def test_a_hundred_agents_insert_a_thousand_lines_and_none_is_lost():
     assert run.status == "complete"
 
 
-async def test_a_thousand_increments_by_read_think_replace_add_up():
+async def test_a_thousand_increments_by_read_think_replace_add_up(new_store):
     counter = Block("counter", "count: 0.")
     refusals = 0
 
@@ -75,7 +85,7 @@ async def test_a_thousand_increments_by_read_think_replace_add_up():
         return ModelResponse("", [ToolCall("memory_replace", replace)])
 
     team = crowd(100, counter, max_steps=100_000, timeout=1e9)
-    async with Orchestrator(team, model=FunctionModel(think)) as live:
+    async with Orchestrator(team, new_store(), model=FunctionModel(think)) as live:
         run = await live.run("go")
 
     assert run.blocks["counter"].value == "count: 1000."
@@ -83,12 +93,12 @@ async def test_a_thousand_increments_by_read_think_replace_add_up():
     assert refusals > 0, "nobody was in anybody's way, so this has shown nothing"
 
 
-async def test_of_eight_agents_that_replace_the_same_text_one_wins_and_the_others_are_told_who():
+async def test_of_eight_agents_that_replace_the_same_text_one_wins_and_the_others_are_told_who(new_store):
     for round_number in range(1000):
-        await one_of_eight_wins(round_number)
+        await one_of_eight_wins(round_number, new_store())
 
 
-async def one_of_eight_wins(round_number: int) -> None:
+async def one_of_eight_wins(round_number: int, store: Store) -> None:
     board = Block("board", "status: todo")
     rendered: list[str] = []
     everybody = anyio.Event()
@@ -114,7 +124,7 @@ async def one_of_eight_wins(round_number: int) -> None:
             told[request.agent] = answer.text
         return ModelResponse("done")
 
-    async with Orchestrator(crowd(8, board), model=FunctionModel(think)) as live:
+    async with Orchestrator(crowd(8, board), store, model=FunctionModel(think)) as live:
         run = await live.run("go")
 
     assert len(rendered) == 8, "all were shown the text before anybody wrote"
@@ -126,7 +136,7 @@ async def one_of_eight_wins(round_number: int) -> None:
     assert all(f"{winner} changed it" in text for text in told.values())
 
 
-async def test_an_insert_is_seen_at_the_next_step_in_the_middle_of_the_other_agents_turn():
+async def test_an_insert_is_seen_at_the_next_step_in_the_middle_of_the_other_agents_turn(new_store):
     notes = domain_knowledge()
     own = Block("scratch")
     team = Team(
@@ -154,7 +164,7 @@ async def test_an_insert_is_seen_at_the_next_step_in_the_middle_of_the_other_age
         ],
     }
     with ScriptedModel(script) as model:
-        async with Orchestrator(team, model=model) as live:
+        async with Orchestrator(team, new_store(), model=model) as live:
             run = await live.run("go")
 
     assert seen == ["first by ann", "first by ann\nsecond by ann"]
@@ -163,8 +173,8 @@ async def test_an_insert_is_seen_at_the_next_step_in_the_middle_of_the_other_age
     assert len([turn for turn in run.turns if turn.agent == "bob"]) == 1, "what bob was shown does not wake him again"
 
 
-async def test_an_agent_that_edits_its_own_block_never_touches_another_block():
-    shared, store = Block("shared", "start"), MemoryStore()
+async def test_an_agent_that_edits_its_own_block_never_touches_another_block(new_store):
+    shared, store = Block("shared", "start"), new_store()
     team = Team(
         "pair",
         [
@@ -192,8 +202,8 @@ async def test_an_agent_that_edits_its_own_block_never_touches_another_block():
     assert changes == [("shared", "ann"), ("shared", "bob"), ("mine", "ann")]
 
 
-async def test_a_rewrite_cannot_destroy_an_insert_that_its_author_was_not_shown():
-    notes, store = Block("notes", "a fact"), MemoryStore()
+async def test_a_rewrite_cannot_destroy_an_insert_that_its_author_was_not_shown(new_store):
+    notes, store = Block("notes", "a fact"), new_store()
     team = Team(
         "desk",
         [Agent("curator", blocks=[notes.curator()]), Agent("bob", blocks=[notes], wakes_on=[notes])],
@@ -220,7 +230,7 @@ async def test_a_rewrite_cannot_destroy_an_insert_that_its_author_was_not_shown(
     assert "a fact\nwake up\nby bob" in answer.text, "a refusal carries the fresh text"
 
 
-async def test_an_uneven_team_takes_as_long_as_its_longest_chain():
+async def test_an_uneven_team_takes_as_long_as_its_longest_chain(new_store):
     """A chain of three turns of 100 ms beside one turn of 300 ms, then a join: 300 ms, without a barrier."""
     bell, first, second, joined = Block("bell"), Block("first"), Block("second"), Block("joined")
 
@@ -252,7 +262,7 @@ async def test_an_uneven_team_takes_as_long_as_its_longest_chain():
         "join": [lambda request: ended.append(anyio.current_time()) or Say("joined")],
     }
     with ScriptedModel(script) as model:
-        async with Orchestrator(team, model=model) as live:
+        async with Orchestrator(team, new_store(), model=model) as live:
             began = anyio.current_time()
             run = await live.run("go")
 
@@ -261,7 +271,7 @@ async def test_an_uneven_team_takes_as_long_as_its_longest_chain():
     assert round(anyio.current_time() - began, 9) == 0.3
 
 
-async def test_two_agents_think_at_the_same_time():
+async def test_two_agents_think_at_the_same_time(new_store):
     notes = domain_knowledge()
     team = Team("pair", [Agent("ann", blocks=[notes]), Agent("bob", blocks=[notes], wakes_on=[notes])])
     script = {
@@ -269,7 +279,7 @@ async def test_two_agents_think_at_the_same_time():
         "bob": [edit("memory_insert", "domain_knowledge", new_string="use: coordination", after=10), Say()],
     }
     with ScriptedModel(script) as model:
-        async with Orchestrator(team, model=model) as live:
+        async with Orchestrator(team, new_store(), model=model) as live:
             began = anyio.current_time()
             run = await live.run("What are memory blocks?")
             took = anyio.current_time() - began
@@ -279,8 +289,8 @@ async def test_two_agents_think_at_the_same_time():
     assert took == 10
 
 
-async def test_a_step_records_the_version_of_each_block_that_it_showed():
-    notes, store = Block("notes"), MemoryStore()
+async def test_a_step_records_the_version_of_each_block_that_it_showed(new_store):
+    notes, store = Block("notes"), new_store()
     team = Team("one", [Agent("ann", blocks=[notes])])
     script = {"ann": [edit("memory_insert", "notes", new_string="x"), call("nothing"), Say("done")]}
     with ScriptedModel(script) as model:

@@ -120,8 +120,8 @@ async def test_the_lead_is_woken_when_nothing_more_can_start_after_a_failure():
     assert run.blocks["task_queue"].value == "1. [failed by worker-1] dig\n   rock\n2. [open] (after 1) build"
 
 
-async def test_sixty_four_tasks_are_each_done_once_by_workers_that_fail_hang_and_are_cancelled():
-    store, trouble = MemoryStore(), Counter[str]()
+async def test_sixty_four_tasks_are_each_done_once_by_workers_that_fail_hang_and_are_cancelled(new_store):
+    store, trouble = new_store(), Counter[str]()
 
     async def think(request: ModelRequest) -> ModelResponse:
         if request.agent == "lead":
