@@ -17,7 +17,7 @@ from orchestrator.errors import DeclarationError, StoreError
 from orchestrator.events import Event, event_from_json
 from orchestrator.ports import Committed, Reader, Transaction
 from orchestrator.stores.sqlite_batch import Recent
-from orchestrator.stores.sqlite_file import Durability, open_to_read, sqlite_trouble, store_error
+from orchestrator.stores.sqlite_file import Durability, open_to_read, store_error
 from orchestrator.stores.sqlite_rows import CommittedRows
 from orchestrator.stores.sqlite_writer import Piece, Writer
 
@@ -193,19 +193,24 @@ class SQLiteStore:
     # --- reading
 
     def _read(self, work: Callable[[CommittedRows], _T]) -> _T:
-        with sqlite_trouble(self._path):
+        try:
             if self._writer is not None:
                 return self._writer.read(work)
-            if self._reader is not None:
-                return _looked(self._reader, work)
-            reader, lasting = open_to_read(self._path)
-            if lasting:
-                self._reader = reader
-                return _looked(reader, work)
-            try:
-                return _looked(reader, work)
-            finally:
-                reader.close()
+            return self._read_as_guest(work)
+        except sqlite3.Error as error:
+            raise store_error(self._path, error) from error
+
+    def _read_as_guest(self, work: Callable[[CommittedRows], _T]) -> _T:
+        if self._reader is not None:
+            return _looked(self._reader, work)
+        reader, lasting = open_to_read(self._path)
+        if lasting:
+            self._reader = reader
+            return _looked(reader, work)
+        try:
+            return _looked(reader, work)
+        finally:
+            reader.close()
 
     def _close_reader(self) -> None:
         reader, self._reader = self._reader, None
@@ -217,7 +222,7 @@ def _looked(reader: sqlite3.Connection, work: Callable[[CommittedRows], _T]) -> 
     """Run `work` on the file as it is at this moment, whoever writes to it."""
     reader.execute("BEGIN")
     try:
-        return work(CommittedRows(reader, Recent()))
+        return work(CommittedRows(reader.execute, Recent()))
     finally:
         reader.rollback()
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from sqlite3 import Connection
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from sqlite3 import Cursor
+from typing import Any, Final, TypeVar
 
 import pydantic
 from pydantic import TypeAdapter
@@ -32,6 +32,9 @@ from orchestrator.stores.sqlite_batch import (
 
 _T = TypeVar("_T")
 
+#: Runs a query with its values.
+Execute = Callable[[str, Sequence[Any]], Cursor]
+
 _MESSAGE: Final[TypeAdapter[Message]] = TypeAdapter(Message)
 
 #: How many revisions are read at a time; and a version that is greater than all.
@@ -45,20 +48,20 @@ _DEEP: Final = 150
 class CommittedRows:
     """What is committed: the rows that were used lately, and those of the file."""
 
-    def __init__(self, connection: Connection, recent: Recent) -> None:
-        self._connection = connection
+    def __init__(self, execute: Execute, recent: Recent) -> None:
+        self._execute = execute
         self._recent = recent
 
     def block(self, key: str) -> BlockState | None:
         return self._one(BLOCKS, (key,))
 
     def blocks(self) -> Iterable[BlockState]:
-        return self._listed(BLOCKS, self._connection.execute(SQL["blocks"]))
+        return self._listed(BLOCKS, self._execute(SQL["blocks"], ()))
 
     def revisions(self, key: str, after: int = 0) -> Iterable[Revision]:
         before = _BEYOND
         while True:
-            rows = self._connection.execute(SQL["revisions"], (key, after, before, _SOME)).fetchall()
+            rows = self._execute(SQL["revisions"], (key, after, before, _SOME)).fetchall()
             for before, body in rows:  # noqa: B007 -- where the next ones begin
                 yield _decoded(Revision, body)
             if len(rows) < _SOME:
@@ -68,22 +71,22 @@ class CommittedRows:
         return self._one(AGENTS, (name,))
 
     def agents(self) -> Iterable[AgentRecord]:
-        return self._listed(AGENTS, self._connection.execute(SQL["agents"]))
+        return self._listed(AGENTS, self._execute(SQL["agents"], ()))
 
     def run(self, id: str) -> RunRecord | None:
         return self._one(RUNS, (id,))
 
     def runs(self, status: RunStatus | None = None) -> Iterable[RunRecord]:
         if status is None:
-            return self._listed(RUNS, self._connection.execute(SQL["runs"]))
-        rows = self._connection.execute(SQL["runs_of_status"], (status, self._written_runs()))
+            return self._listed(RUNS, self._execute(SQL["runs"], ()))
+        rows = self._execute(SQL["runs_of_status"], (status, self._written_runs()))
         return [run for run in self._listed(RUNS, rows) if run.status == status]
 
     def turn(self, id: str) -> TurnRecord | None:
         return self._one(TURNS, (id,))
 
     def turns(self, run: str) -> Sequence[TurnRecord]:
-        rows = self._connection.execute(SQL["turns_of_run"], (run,)).fetchall()
+        rows = self._execute(SQL["turns_of_run"], (run,)).fetchall()
         return [self._row(TURNS, (id,), body) for id, body in rows]
 
     def messages(self, agent: str) -> Sequence[Message]:
@@ -97,14 +100,14 @@ class CommittedRows:
 
     def events(self, after: int, limit: int) -> list[str]:
         """The events with a greater number, as JSON."""
-        return [body for (body,) in self._connection.execute(SQL["events"], (after, limit))]
+        return [body for (body,) in self._execute(SQL["events"], (after, limit))]
 
     # --- how they are found
 
     def _one(self, table: Table[Row], key: Key) -> Row | None:
         row = self._recent.row(table, key)
         if row is None:
-            found = self._connection.execute(SQL[table.one], key).fetchone()
+            found = self._execute(SQL[table.one], key).fetchone()
             if found is None:
                 return None
             row = _decoded(table.record, found[0])
@@ -124,7 +127,7 @@ class CommittedRows:
     def _said(self, agent: str) -> list[Message]:
         said = self._recent.said.get(agent)
         if said is None:
-            rows = self._connection.execute(SQL["messages"], (agent,)).fetchall()
+            rows = self._execute(SQL["messages"], (agent,)).fetchall()
             said = [_decoded_message(body) for (body,) in rows]
             self._recent.said.put(agent, said)
         return said
@@ -133,8 +136,8 @@ class CommittedRows:
 class BatchRows(CommittedRows):
     """What is committed, under what the transactions of a batch have written: each sees those before it."""
 
-    def __init__(self, connection: Connection, recent: Recent, batch: Batch) -> None:
-        super().__init__(connection, recent)
+    def __init__(self, execute: Execute, recent: Recent, batch: Batch) -> None:
+        super().__init__(execute, recent)
         self._batch = batch
         #: What was looked for in the file and not found. Nothing comes into it while a batch is collected.
         self._absent: set[tuple[str, Key]] = set()
@@ -244,13 +247,13 @@ class BatchRows(CommittedRows):
             return written[-1][0].version
         last = self._recent.versions.get(key)
         if last is None:
-            (last,) = self._connection.execute(SQL["last_version"], (key,)).fetchone()
+            (last,) = self._execute(SQL["last_version"], (key,)).fetchone()
             self._recent.versions.put(key, last)
         return last
 
     def _last_seq(self) -> int:
         if self._recent.last_seq is None:
-            (self._recent.last_seq,) = self._connection.execute(SQL["last_seq"]).fetchone()
+            (self._recent.last_seq,) = self._execute(SQL["last_seq"], ()).fetchone()
         return self._recent.last_seq or 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from threading import Lock
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from orchestrator.environment import Environment
 from orchestrator.errors import StoreError
@@ -108,7 +108,7 @@ class Writer:
             raise
         self._environment = environment
         self._recent = Recent()
-        self._rows = CommittedRows(self._reader, self._recent)
+        self._rows = CommittedRows(self._look, self._recent)
         self._data_version = 0
         #: A commit is under way, and the reader looks at what was before it until it is known how it went.
         self._is_committing = False
@@ -117,13 +117,17 @@ class Writer:
 
     def read(self, work: Callable[[CommittedRows], _T]) -> _T:
         """Run `work` on what is committed; never on half of a commit that is under way."""
-        if self._is_committing:
-            return work(self._rows)
-        self._reader.execute("BEGIN")
         try:
             return work(self._rows)
         finally:
-            self._reader.rollback()
+            if self._reader.in_transaction and not self._is_committing:
+                self._reader.rollback()
+
+    def _look(self, query: str, values: Sequence[Any]) -> sqlite3.Cursor:
+        """Look into the file, if what is at hand is not enough; the first look fixes what the others see."""
+        if not self._reader.in_transaction:
+            self._reader.execute("BEGIN")
+        return self._reader.execute(query, values)
 
     async def begin(self) -> None:
         """Take SQLite's own lock, which only a foreign program can have. `sqlite3.Error` if it keeps it."""
@@ -157,7 +161,7 @@ class Writer:
         Returns what interrupted it when it could not be stopped any more.
         """
         batch = Batch()
-        rows = BatchRows(self._connection, self._recent, batch)
+        rows = BatchRows(self._connection.execute, self._recent, batch)
         for piece in pieces:
             piece.run(rows, batch)
         if not batch.size:
