@@ -55,6 +55,17 @@ class Taking:
 
 
 @dataclass(slots=True, eq=False)
+class _Seat:
+    """Where an agent takes its turns: a task of its own, since to begin a task costs more than a turn's rest.
+
+    Context variables that its model or its tools set stay with the agent, and come to no other.
+    """
+
+    taking: Taking | None = None
+    called: anyio.Event = field(default_factory=anyio.Event)
+
+
+@dataclass(slots=True, eq=False)
 class Going:
     """A run that has not ended, for those who wait for it."""
 
@@ -90,6 +101,7 @@ class Activity:
         self._models = models
         self._failures: dict[str, Exception] = {}
         self._group: TaskGroup | None = None
+        self._seats: dict[str, _Seat] = {}
         #: Turns that are handed out and not written yet, and a bell for them.
         self._handed_out: list[Taking] = []
         self._more = anyio.Event()
@@ -174,7 +186,7 @@ class Activity:
             return refusal
 
     def _take(self, taking: Taking, turn: TurnRecord) -> None:
-        """See a turn through, in a task of its own."""
+        """See a turn through, in the task of its agent."""
         activation = Activation(
             turn,
             self.roster.agent(turn.agent),
@@ -187,16 +199,26 @@ class Activity:
         taking.activation = activation
         if taking.stopped:
             activation.stop()
-        assert self._group is not None, "who stops what goes on waits for what is handed out"
-        self._group.start_soon(self._see_through, taking, activation, turn.id, name=f"turn of {turn.agent}")
+        seat = self._seats.get(turn.agent)
+        if seat is None:
+            seat = self._seats[turn.agent] = _Seat()
+            assert self._group is not None, "who stops what goes on waits for what is handed out"
+            self._group.start_soon(self._serve, seat, name=f"turns of {turn.agent}")
+        seat.taking = taking
+        seat.called.set()
 
-    async def _see_through(self, taking: Taking, activation: Activation, turn: str) -> None:
-        try:
-            failure = await activation.run()
-            if failure is not None:
-                self._failures[turn] = failure
-        finally:
-            self._forget(taking)
+    async def _serve(self, seat: _Seat) -> None:
+        """Take the turns of an agent, one after the other, for as long as the team is open."""
+        while True:
+            await seat.called.wait()
+            taking, seat.taking, seat.called = seat.taking, None, anyio.Event()
+            assert taking is not None and taking.activation is not None, "who calls has put them there"
+            try:
+                failure = await taking.activation.run()
+                if failure is not None:
+                    self._failures[taking.activation.id] = failure
+            finally:
+                self._forget(taking)
 
     def _forget(self, taking: Taking) -> None:
         for id in taking.runs:

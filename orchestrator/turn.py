@@ -76,6 +76,11 @@ class Activation:
         self._scope = anyio.CancelScope()
         self._stopped = False
 
+    @property
+    def id(self) -> str:
+        """The turn's."""
+        return self._turn.id
+
     def stop(self) -> None:
         """Cancel the turn. It ends as cancelled; `run` returns when it has."""
         self._stopped = True
