@@ -52,15 +52,15 @@ SELECT body FROM turns WHERE id = ?;
 
 -- name: turns_of_run
 SELECT turns.id, turns.body
-FROM turns_of_runs JOIN turns ON turns.id = turns_of_runs.turn
-WHERE turns_of_runs.run = ?
-ORDER BY turns_of_runs.number;
+FROM turns
+WHERE turns.run = ?1 OR turns.id IN (SELECT turn FROM turns_of_others WHERE run = ?1)
+ORDER BY turns.number;
 
 -- name: put_turn
 INSERT INTO turns (id, body) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body;
 
--- name: add_turn_of_run
-INSERT INTO turns_of_runs (run, turn) VALUES (?, ?);
+-- name: add_turn_of_another
+INSERT INTO turns_of_others (run, turn) VALUES (?, ?) ON CONFLICT DO NOTHING;
 
 -- name: messages
 SELECT body FROM messages WHERE agent = ? ORDER BY number;

@@ -119,7 +119,8 @@ class Batch:
         self._rows: dict[str, dict[Key, tuple[Record, str]]] = {table.one: {} for table in _TABLES}
         self._deleted: dict[str, dict[Key, None]] = {BLOCKS.one: {}, AGENTS.one: {}}
         self.history: dict[str, list[tuple[Revision, str]]] = {}
-        self.turns_of: dict[str, list[str]] = {}
+        #: For the runs that a turn works for besides the one that is charged.
+        self.turns_of_others: dict[str, list[str]] = {}
         self.said: dict[str, list[tuple[Message, str]]] = {}
         #: The agents of whom nothing is left that was said before.
         self.forgotten: dict[str, None] = {}
@@ -210,12 +211,12 @@ class Batch:
         if self.forgotten:
             connection.executemany(SQL["delete_messages"], [(agent,) for agent in self.forgotten])
         revisions = [(key, revision.version, body) for key, made in self.history.items() for revision, body in made]
-        turns = [(run, turn) for run, ids in self.turns_of.items() for turn in ids]
+        turns = [(run, turn) for run, ids in self.turns_of_others.items() for turn in ids]
         messages = [(agent, body) for agent, said in self.said.items() for _, body in said]
         events = [(event.seq, body) for event, body in self.log]
         for query, values in (
             ("add_revision", revisions),
-            ("add_turn_of_run", turns),
+            ("add_turn_of_another", turns),
             ("add_message", messages),
             ("add_event", events),
         ):

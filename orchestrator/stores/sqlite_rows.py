@@ -156,8 +156,12 @@ class BatchRows(CommittedRows):
         yield from super().revisions(key, after)
 
     def turns(self, run: str) -> Sequence[TurnRecord]:
-        started = [self.turn(id) for id in self._batch.turns_of.get(run, ())]
-        return [*super().turns(run), *(turn for turn in started if turn is not None)]
+        known = super().turns(run)
+        ids = {turn.id for turn in known}
+        return [
+            *known,
+            *(turn for _, turn in self._batch.rows_written(TURNS) if run in turn.runs and turn.id not in ids),
+        ]
 
     def messages(self, agent: str) -> Sequence[Message]:
         before = () if agent in self._batch.forgotten else self._said(agent)
@@ -211,11 +215,10 @@ class BatchRows(CommittedRows):
         self._put(RUNS, (run.id,), run)
 
     def put_turn(self, turn: TurnRecord) -> None:
-        body = _encoded(turn)
-        if self.turn(turn.id) is None:
-            for run in dict.fromkeys(turn.runs):
-                self._batch.add(self._batch.turns_of, run, turn.id)
-        self._batch.put(TURNS, (turn.id,), turn, body)
+        self._put(TURNS, (turn.id,), turn)
+        for run in turn.runs:
+            if run != turn.run:
+                self._batch.add(self._batch.turns_of_others, run, turn.id)
 
     def add_message(self, agent: str, message: Message) -> None:
         self._batch.add(self._batch.said, _checked(agent), (message, _encoded(message)))

@@ -26,11 +26,17 @@ CREATE TABLE runs (
 
 CREATE INDEX runs_by_status ON runs (status);
 
-CREATE TABLE turns (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, body TEXT NOT NULL);
+CREATE TABLE turns (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    body TEXT NOT NULL,
+    run TEXT GENERATED ALWAYS AS (json_extract(body, '$.run')) VIRTUAL
+);
 
-CREATE TABLE turns_of_runs (number INTEGER PRIMARY KEY, run TEXT NOT NULL, turn TEXT NOT NULL);
+CREATE INDEX turns_by_run ON turns (run);
 
-CREATE INDEX turns_of_runs_by_run ON turns_of_runs (run);
+-- The other runs that a turn works for; few turns have any.
+CREATE TABLE turns_of_others (run TEXT NOT NULL, turn TEXT NOT NULL, PRIMARY KEY (run, turn)) WITHOUT ROWID;
 
 CREATE TABLE messages (number INTEGER PRIMARY KEY, agent TEXT NOT NULL, body TEXT NOT NULL);
 
