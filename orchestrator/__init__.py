@@ -1,6 +1,7 @@
 """Teams of agents that share memory blocks. Everything that a user needs, but for stores and test tools."""
 
 from orchestrator.agents import Agent, Wake
+from orchestrator.blame import BlameLine
 from orchestrator.blocks import Attachment, Author, Block, BlockState, Change, Grant, Revision
 from orchestrator.edits import Edit, Insert, Replace, Rethink, Update
 from orchestrator.engine import Orchestrator
@@ -39,9 +40,15 @@ from orchestrator.errors import (
 )
 from orchestrator.escaping import escape, unescape
 from orchestrator.events import (
+    AgentCreated,
+    AgentDeleted,
+    AgentModified,
     BlockAttached,
     BlockChanged,
     BlockCreated,
+    BlockDeleted,
+    BlockDetached,
+    BlockModified,
     Cause,
     ChangeRefused,
     Event,
@@ -56,6 +63,7 @@ from orchestrator.events import (
 )
 from orchestrator.messages import AssistantMessage, Message, ToolCall, ToolMessage, ToolSpec, Usage, UserMessage
 from orchestrator.models.litellm import LiteLLMModel
+from orchestrator.owner import AgentState
 from orchestrator.ports import Model, ModelRequest, ModelResponse, Store
 from orchestrator.prompting import prompt
 from orchestrator.resources import shipped
@@ -66,16 +74,24 @@ from orchestrator.tools import BlockEdit, Tool, ToolContext, tool
 
 __all__ = [
     "Agent",
+    "AgentCreated",
+    "AgentDeleted",
+    "AgentModified",
+    "AgentState",
     "AmbiguousLabel",
     "AssistantMessage",
     "Attachment",
     "Author",
+    "BlameLine",
     "Block",
     "BlockAttached",
     "BlockChanged",
     "BlockCreated",
+    "BlockDeleted",
+    "BlockDetached",
     "BlockEdit",
     "BlockError",
+    "BlockModified",
     "BlockState",
     "Blocks",
     "Budget",

@@ -102,6 +102,7 @@ class Activity:
         self._failures: dict[str, Exception] = {}
         self._group: TaskGroup | None = None
         self._seats: dict[str, _Seat] = {}
+        self._is_ended = False
         #: Turns that are handed out and not written yet, and a bell for them.
         self._handed_out: list[Taking] = []
         self._more = anyio.Event()
@@ -115,8 +116,8 @@ class Activity:
         self._decide()
 
     def end(self) -> None:
-        """From here on nothing is started."""
-        self._group = None
+        """From here on nothing is started, but for what is handed out: it is waited for."""
+        self._is_ended = True
 
     # --- deciding
 
@@ -134,7 +135,7 @@ class Activity:
 
     def _decide(self) -> None:
         """Start what is ready, and end what has come to its end. Synchronous: nothing changes in between."""
-        if self._group is None:
+        if self._group is None or self._is_ended:
             return
         while (start := self.scheduler.next()) is not None:
             self._handed_out.append(self._taking(Taking(start.runs, start)))
@@ -150,6 +151,16 @@ class Activity:
             if going := self.going.get(id):
                 going.turns[taking] = None
         return taking
+
+    def release(self, agent: str) -> None:
+        """An agent that was held may have turns again."""
+        self.scheduler.release(agent)
+        self._decide()
+
+    def leave(self, agent: str) -> None:
+        """An agent that was held is gone; a run that waited for it may have come to its end."""
+        self.scheduler.leave(agent)
+        self._decide()
 
     # --- turns
 
@@ -202,7 +213,7 @@ class Activity:
         seat = self._seats.get(turn.agent)
         if seat is None:
             seat = self._seats[turn.agent] = _Seat()
-            assert self._group is not None, "who stops what goes on waits for what is handed out"
+            assert self._group is not None, "turns are handed out in a team that is open"
             self._group.start_soon(self._serve, seat, name=f"turns of {turn.agent}")
         seat.taking = taking
         seat.called.set()
@@ -212,7 +223,8 @@ class Activity:
         while True:
             await seat.called.wait()
             taking, seat.taking, seat.called = seat.taking, None, anyio.Event()
-            assert taking is not None and taking.activation is not None, "who calls has put them there"
+            assert taking is not None, "who calls has put it there"
+            assert taking.activation is not None, "and has seen to it that it can be taken"
             try:
                 failure = await taking.activation.run()
                 if failure is not None:
@@ -258,6 +270,7 @@ class Activity:
             result = await self.commit(work)
         except BaseException:
             del self.going[id]  # it was not recorded, so there is nothing to end
+            going.ended.set()
             self.scheduler.set_aside(taken_up)
             raise
         finally:
@@ -335,6 +348,7 @@ class Activity:
                 await self.stop(id, "cancelled")
             except Exception as error:
                 failure = error
+                self.going.pop(id, None)
                 going.ended.set()
         return failure
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from orchestrator.blocks import Revision
 
 
-class Line(NamedTuple):
+class BlameLine(NamedTuple):
     """A line of a block, and the version in which it came to stand there."""
 
     text: str
@@ -20,24 +20,24 @@ class Line(NamedTuple):
     at: float
 
 
-def blame(history: Iterable[Revision]) -> list[Line]:
+def blame(history: Iterable[Revision]) -> list[BlameLine]:
     """The lines of the last version, each with who wrote it. The history begins with its first version.
 
     A line that a rewrite left as it was is still its author's; one that was moved is its mover's.
     """
-    lines: list[Line] = []
+    lines: list[BlameLine] = []
     for revision in history:
         lines = _rewritten(lines, revision)
     return lines
 
 
-def _rewritten(before: Sequence[Line], revision: Revision) -> list[Line]:
+def _rewritten(before: Sequence[BlameLine], revision: Revision) -> list[BlameLine]:
     texts = revision.value.split("\n") if revision.value else []
     old = [line.text for line in before]
     # Most changes touch one place: what is the same before and behind it need not be compared by the slow way.
     head = _alike(old, texts)
     tail = _alike(old[head:][::-1], texts[head:][::-1])
-    new = [Line(text, revision.version, revision.by, revision.turn, revision.at) for text in texts]
+    new = [BlameLine(text, revision.version, revision.by, revision.turn, revision.at) for text in texts]
     inner_old, inner_new = old[head : len(old) - tail], texts[head : len(texts) - tail]
     for start, at, size in SequenceMatcher(None, inner_old, inner_new, autojunk=False).get_matching_blocks():
         new[head + at : head + at + size] = before[head + start : head + start + size]

@@ -23,6 +23,8 @@ class Board:
         self._woken: dict[str, list[tuple[int | None, tuple[str, ...], tuple[str, ...]]]] = {}
         self._pools_on: dict[str, list[Pool]] = {}
         self._pools_of: dict[str, list[Pool]] = {}
+        #: What wakes the agents that the owner makes. They are there when the log says so.
+        self._made: dict[str, Mapping[str, tuple[str, ...]]] = {}
         for entry in team.wakes:
             if entry.wake.when is None:
                 woken = (entry.number, entry.wake.authors, entry.members)
@@ -36,32 +38,50 @@ class Board:
     # --- agents come and go
 
     def join(self, agent: str, wakes: Mapping[str, tuple[str, ...]]) -> None:
-        """An agent that the owner made, with the keys of the blocks that wake it, and whose changes count."""
+        """An agent that the owner makes, with the keys of the blocks that wake it, and whose changes count."""
+        self._made[agent] = wakes
+
+    def created(self, agent: str) -> None:
+        """The agent is there. What happened before does not concern it."""
+        if agent not in self._made:  # it was made once, and is now declared, or no longer known
+            return
         self.desks[agent] = Desk(agent)
-        for key, authors in wakes.items():
+        for key, authors in self._made[agent].items():
             self._woken.setdefault(key, []).append((None, authors, (agent,)))
 
-    def clear(self, agent: str) -> None:
-        """What happened before the agent was made does not concern it."""
-        if desk := self.desks.get(agent):
-            desk.messages.clear()
-            desk.writes.clear()
-            self.line_up(desk)
+    def deleted(self, agent: str) -> None:
+        """The agent is gone, if the owner had made it. One that is declared may come back: until then, nothing
+        concerns it.
+        """
+        desk = self.desks.get(agent)
+        if desk is None:
+            return
+        if agent in self._made:
+            self._remove(agent)
+            return
+        desk.messages.clear()
+        desk.writes.clear()
+        self.line_up(desk)
+        desk.blind.update(key for key, woken in self._woken.items() if any(agent in names for _, _, names in woken))
+        for pool in self._pools_of.get(agent, ()):
+            desk.blind.add(pool.entry.key)
+            pool.idle.pop(agent, None)
 
     def leave(self, agent: str) -> None:
-        """The agent is gone, and whatever lay before it."""
-        if self.desks.pop(agent, None) is None:
-            return
+        """The agent is not in the team any more, or was not made after all."""
+        self._made.pop(agent, None)
+        if agent in self.desks:
+            self._remove(agent)
+
+    def _remove(self, agent: str) -> None:
+        del self.desks[agent]
         self.laden.pop(agent, None)
         self.line.pop(agent, None)
         for pool in self._pools_of.pop(agent, ()):
-            pool.entry = pool.entry._replace(members=tuple(name for name in pool.entry.members if name != agent))
             pool.idle.pop(agent, None)
-        for key, woken in self._woken.items():
-            self._woken[key] = [
-                (number, authors, tuple(member for member in members if member != agent))
-                for number, authors, members in woken
-            ]
+        for key, woken in list(self._woken.items()):
+            left = [(number, by, tuple(name for name in names if name != agent)) for number, by, names in woken]
+            self._woken[key] = [entry for entry in left if entry[2]]
 
     def attached(self, agent: str, key: str) -> None:
         """The agent sees the block."""
@@ -86,14 +106,14 @@ class Board:
 
     # --- blocks change
 
-    def created(self, event: BlockCreated) -> None:
+    def block_created(self, event: BlockCreated) -> None:
         """A block came to be."""
         for pool in self._pools_on.get(event.key, ()):
-            pool.version, pool.by = event.version, OWNER
+            pool.version, pool.by, pool.answered = event.version, OWNER, 0
             pool.look(event.value, event.version)
             self.line_up(pool)
 
-    def changed(self, event: BlockChanged) -> None:
+    def block_changed(self, event: BlockChanged) -> None:
         """A block has a new text: it may call, and wake."""
         for pool in self._pools_on.get(event.key, ()):
             pool.changed(event)
@@ -109,21 +129,18 @@ class Board:
                     desk.write(event, number)
                     self.line_up(desk)
 
-    def deleted(self, key: str) -> None:
-        """A block is gone: it calls nobody, and nobody has to look at it."""
+    def block_deleted(self, key: str) -> None:
+        """A block is gone, after nobody saw it any more: it calls nobody."""
         for pool in self._pools_on.get(key, ()):
             pool.wanted, pool.runs, pool.broken = 0, (), ""
             self.line_up(pool)
-        for desk in list(self.laden.values()):
-            desk.writes.pop(key, None)
-            self.line_up(desk)
 
     def would_wake(self, key: str, author: str, text: str) -> bool:
         """Whether a change of the block by this author to this text would start somebody's turn."""
         return any(
             (not authors or author in authors) and any(key not in self.desks[member].blind for member in members)
             for _, authors, members in self._woken.get(key, ())
-        ) or any(pool.would_call(text) for pool in self._pools_on.get(key, ()))
+        ) or any(self.members(pool) and pool.would_call(text) for pool in self._pools_on.get(key, ()))
 
     # --- turns
 
@@ -137,6 +154,14 @@ class Board:
     def pools_of(self, agent: str) -> Iterable[Pool]:
         """The pools that an agent belongs to."""
         return self._pools_of.get(agent, ())
+
+    def members(self, pool: Pool) -> tuple[str, ...]:
+        """Those of a pool's agents that are in the team and see its block."""
+        return tuple(
+            name
+            for name in pool.entry.members
+            if pool in self.pools_of(name) and pool.entry.key not in self.desks[name].blind
+        )
 
     def hand_out(self, agent: str, causes: Iterable[Cause]) -> None:
         """The agent gets a turn: who gets one leaves its place in the line; a pool that needs more goes to the end."""
@@ -161,7 +186,7 @@ class Board:
         for pool in self._pools_of.get(desk.name, ()):
             if pool.entry.key not in desk.blind:
                 pool.idle[desk.name] = None
-                self.line_up(pool)
+            self.line_up(pool)  # also what it left undone, for the others
 
     def line_up(self, waiting: Desk | Pool) -> None:
         """Who has something to answer stands in line, and keeps its place until it gets a turn."""

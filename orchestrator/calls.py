@@ -56,6 +56,13 @@ class Desk:
         """The run of the message that is next."""
         return self.messages[0].run if self.messages else None
 
+    def take_away(self, run: str | None) -> None:
+        """The message of a run is being answered, or needs no answer."""
+        if self.next_message == run:
+            self.messages.popleft()
+        else:  # that of a run that was cut off may lie before it
+            self.messages = deque(message for message in self.messages if message.run != run)
+
     def write(self, event: BlockChanged, wake: int | None) -> None:
         """A change that wakes the agent."""
         write = Write(event.label, event.version, event.by, event.runs, wake)
@@ -125,7 +132,7 @@ class Pool:
         """Whether the block would call for somebody if it had this text."""
         assert self.entry.wake.when is not None, "as above"
         try:
-            return bool(self.entry.members) and int(self.entry.wake.when(text)) > 0
+            return int(self.entry.wake.when(text)) > 0
         except FAILURES:  # then somebody has to be told
             return True
 

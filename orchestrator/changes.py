@@ -56,9 +56,13 @@ class Changes:
         return Context(tuple(attached for attached, _ in found), tuple(block for _, block in found))
 
     def create(self, tx: Transaction, declared: BlockState, former: BlockState | None) -> None:
-        """A block comes to be: at version 1, or with value and history of the own block that is shared from now on."""
+        """A block comes to be: at version 1, after its history where it had been deleted, or with value and history of
+        the own block that is shared from now on.
+        """
         at = self.environment.now()
-        revisions = [Revision(version=1, value=declared.value, operation="create", by=declared.by, at=at)]
+        last = next(iter(tx.revisions(declared.key)), None)  # of one that was deleted: its history goes on
+        version = 1 if last is None else last.version + 1
+        revisions = [Revision(version=version, value=declared.value, operation="create", by=declared.by, at=at)]
         if former is not None:
             _check_fits(former, declared)
             revisions = list(tx.revisions(former.key))[::-1]
@@ -92,6 +96,9 @@ class Changes:
         assert claim is not None, "the scheduler names a wake with a claim"
         if block is None:
             raise ClaimRefused(0, "its owner has deleted it")
+        agent = tx.agent(turn.agent)
+        if agent is None or all(attached.key != key for attached in agent.attached):
+            raise ClaimRefused(block.version, f"{turn.agent} does not see it any more")
         try:
             changed = self.apply(tx, block, Update(lambda text: claim(text, turn.agent)), Author(ENGINE, turn.id))
         except BlockError as error:

@@ -25,7 +25,7 @@ def declare(tx: Transaction, changes: Changes) -> None:
         declared, stored = team.initial_state(key), tx.block(key)
         if stored is not None:
             changes.redeclare(tx, stored, declared)
-        elif not any(tx.revisions(key)):  # else its owner has deleted it
+        elif not _is_deleted(tx, team, key):
             changes.create(tx, declared, _former(tx, team, key))
     for agent in team.members:
         known = tx.agent(agent.name)
@@ -56,6 +56,13 @@ def recalled(rows: Reader, roster: Roster) -> list[tuple[Agent, AgentSettings]]:
         )
         found.append((agent, settings))
     return found
+
+
+def _is_deleted(rows: Reader, team: Team, key: str) -> bool:
+    """Whether the owner has deleted the block; own blocks of an agent that comes back come back with it."""
+    agents = {name for name, _ in team.holders[key]}
+    comes_with_its_agent = len(agents) == 1 and rows.agent(agents.pop()) is None
+    return not comes_with_its_agent and any(rows.revisions(key))
 
 
 def _check_team(rows: Reader, team: Team) -> None:

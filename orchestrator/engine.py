@@ -164,8 +164,13 @@ class Orchestrator:
         if not isinstance(budget, Budget):
             raise RunError(f"budget is {budget!r}; give a Budget, such as Budget(turns=50)")
         record = self._record(to, message, budget)
-        going, _ = await self._activity.open_run(record, lambda tx: None)
+        going, _ = await self._activity.open_run(record, lambda tx: self._check_is_there(tx, to))
         return await self._activity.wait(record.id, going, record.max_seconds)
+
+    def _check_is_there(self, rows: Reader, agent: str) -> None:
+        """Its owner may be deleting it at the same time: then there is either no agent, or a message to answer."""
+        if rows.agent(agent) is None:
+            raise UnknownName(f"team {self.team.name!r}", f"has no agent {agent!r} any more")
 
     def _record(self, agent: str, text: str, budget: Budget) -> RunRecord:
         return RunRecord(

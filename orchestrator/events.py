@@ -39,7 +39,7 @@ class _Event(Record):
 
 
 class BlockCreated(_Event):
-    """A block came to be: at version 1, or with the history of the own block that it was before it was shared."""
+    """A block came to be: at version 1, or with the history that it had before it was shared, or deleted."""
 
     type: Literal["block_created"] = "block_created"
     key: str

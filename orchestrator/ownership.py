@@ -12,7 +12,7 @@ from typing import Any
 from orchestrator.blocks import OWNER, Author, BlockState, Grant
 from orchestrator.changes import Changes
 from orchestrator.edits import Rethink
-from orchestrator.errors import DeclarationError, Fresh, OutdatedRewrite, OverLimit, UnknownName
+from orchestrator.errors import DeclarationError, Fresh, OutdatedRewrite, OverLimit, RunError, UnknownName
 from orchestrator.events import (
     AgentCreated,
     AgentDeleted,
@@ -22,7 +22,7 @@ from orchestrator.events import (
     BlockDetached,
     BlockModified,
 )
-from orchestrator.ports import AgentRecord, Attached, Reader, Transaction
+from orchestrator.ports import AgentRecord, Attached, Reader, RunRecord, Transaction
 
 _OWNER = Author(OWNER)
 
@@ -89,8 +89,11 @@ class Ownership:
         for agent in list(tx.agents()):
             if any(attached.key == key for attached in agent.attached):
                 self._put_without(tx, agent, block)
-        tx.delete_block(key)
-        tx.add_event(BlockDeleted(seq=tx.next_seq(), at=self._now(), key=key, label=block.label))
+        self._delete(tx, block)
+
+    def _delete(self, tx: Transaction, block: BlockState) -> None:
+        tx.delete_block(block.key)
+        tx.add_event(BlockDeleted(seq=tx.next_seq(), at=self._now(), key=block.key, label=block.label))
 
     # --- who sees what
 
@@ -124,12 +127,12 @@ class Ownership:
         self._put_without(tx, agent, block)
 
     def _put_without(self, tx: Transaction, agent: AgentRecord, block: BlockState) -> None:
-        is_added = any(attached.key == block.key for attached in agent.added)
         tx.put_agent(
             agent.having(
                 attached=_without(agent.attached, block.key),
                 added=_without(agent.added, block.key),
-                detached=agent.detached if is_added else (*agent.detached, block.key),
+                # also what the owner had added: it may be declared besides, with another grant
+                detached=(*agent.detached, block.key),
             )
         )
         tx.add_event(
@@ -152,6 +155,9 @@ class Ownership:
 
     def create_agent(self, tx: Transaction, agent: AgentRecord, own: Iterable[BlockState]) -> AgentRecord:
         """An agent comes to be, with own blocks and with shared ones."""
+        if tx.agent(agent.name) is not None:
+            problem = "is in the store, though no longer declared; declare it again, or choose another name"
+            raise DeclarationError(f"agent {agent.name!r}", problem)
         tx.add_event(AgentCreated(seq=tx.next_seq(), at=self._now(), agent=agent.name))
         for block in own:
             self.create_block(tx, block)
@@ -161,25 +167,28 @@ class Ownership:
             self._tell_attached(tx, agent.name, attached)
         return agent
 
-    def modify_agent(self, tx: Transaction, agent: AgentRecord) -> AgentRecord:
-        """An agent is something else from its next turn on. Which blocks it sees is not changed by this."""
-        stored = self._agent(tx, agent.name)
-        changed = stored.having(settings=agent.settings)
-        if changed != stored:
-            tx.put_agent(changed)
-        tx.add_event(AgentModified(seq=tx.next_seq(), at=self._now(), agent=agent.name))
-        return changed
+    def modify_agent(self, tx: Transaction, name: str, changes: Mapping[str, Any]) -> AgentRecord:
+        """An agent has other settings from its next turn on; of one that code declares, none are stored."""
+        agent = self._agent(tx, name)
+        if agent.settings is not None:
+            agent = agent.having(settings=agent.settings.having(**changes))
+            tx.put_agent(agent)
+        tx.add_event(AgentModified(seq=tx.next_seq(), at=self._now(), agent=name))
+        return agent
 
     def delete_agent(self, tx: Transaction, name: str) -> None:
-        """The agent is gone, and so are its own blocks, unless somebody else sees them."""
-        agent = self._agent(tx, name)
+        """The agent is gone, and so are its own blocks; one that somebody else sees is nobody's own from here on."""
+        self._agent(tx, name)
+        for run in tx.runs("running"):
+            if run.agent == name and not _is_answered(tx, run):
+                raise RunError(f"agent {name!r} has a message to answer, that of {run.id!r}")
         tx.delete_agent(name)
         seen = {attached.key for other in tx.agents() for attached in other.attached}
-        for attached in agent.attached:
-            block = tx.block(attached.key)
-            if block is not None and block.agent == name and block.key not in seen:
-                tx.delete_block(block.key)
-                tx.add_event(BlockDeleted(seq=tx.next_seq(), at=self._now(), key=block.key, label=block.label))
+        for block in [block for block in tx.blocks() if block.agent == name]:
+            if block.key in seen:
+                tx.put_block(block.having(agent=None))
+            else:
+                self._delete(tx, block)
         tx.add_event(AgentDeleted(seq=tx.next_seq(), at=self._now(), agent=name))
 
     def _block(self, rows: Reader, key: str) -> BlockState:
@@ -196,6 +205,12 @@ class Ownership:
 
     def _now(self) -> float:
         return self.changes.environment.now()
+
+
+def _is_answered(rows: Reader, run: RunRecord) -> bool:
+    """Whether a turn has taken up the message of the run."""
+    causes = [cause for turn in rows.turns(run.id) if turn.agent == run.agent for cause in turn.causes]
+    return any(cause.kind == "message" and cause.run == run.id for cause in causes)
 
 
 def _without(attached: Iterable[Attached], key: str) -> tuple[Attached, ...]:

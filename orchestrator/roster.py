@@ -65,8 +65,11 @@ class Roster:
 
     def remember(self, key: str, block: Block) -> None:
         """The declaration stands for the block that is stored under the key."""
-        self._blocks[key] = block
         self._keys[block] = key
+
+    def forget(self, block: Block) -> None:
+        """The declaration stands for no block after all."""
+        self._keys.pop(block, None)
 
     def guard(self, key: str) -> Guard | None:
         """The guard of a block, if it is declared with one."""

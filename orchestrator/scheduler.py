@@ -13,7 +13,6 @@ queue of work cannot starve the others.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
@@ -85,6 +84,8 @@ class Scheduler:
         #: desk they belong on.
         self._cut_off: dict[str, TurnStarted] = {}
         self._unread: dict[str, list[tuple[str, Cause]]] = {}
+        #: Agents that are being deleted; it is not known yet whether they still have to answer anything.
+        self._held: set[str] = set()
 
     # --- what happened
 
@@ -101,19 +102,19 @@ class Scheduler:
         self._board.detached(event.agent, event.key)
 
     def _on_created(self, event: BlockCreated) -> None:
-        self._board.created(event)
+        self._board.block_created(event)
 
     def _on_changed(self, event: BlockChanged) -> None:
-        self._board.changed(event)
+        self._board.block_changed(event)
 
     def _on_deleted(self, event: BlockDeleted) -> None:
-        self._board.deleted(event.key)
+        self._board.block_deleted(event.key)
 
     def _on_agent_created(self, event: AgentCreated) -> None:
-        self._board.clear(event.agent)
+        self._board.created(event.agent)
 
     def _on_agent_deleted(self, event: AgentDeleted) -> None:
-        self._board.clear(event.agent)
+        self._board.deleted(event.agent)
 
     def _on_run_started(self, event: RunStarted) -> None:
         board = self._board
@@ -146,8 +147,8 @@ class Scheduler:
         if not desk.busy:  # known only from the log: it was handed out by an earlier scheduler
             self._hand_out(event.agent, event.runs, event.causes)
         for cause in event.causes:
-            if cause.kind == "message" and desk.next_message == cause.run:
-                desk.messages.popleft()
+            if cause.kind == "message":
+                desk.take_away(cause.run)
             if pool := board.pool(cause):
                 pool.starting -= 1
                 pool.running += 1
@@ -201,7 +202,7 @@ class Scheduler:
         self._accounts.end(event.run)
         self._unread.pop(event.run, None)
         for desk in list(self._board.laden.values()):
-            desk.messages = deque(cause for cause in desk.messages if cause.run != event.run)
+            desk.take_away(event.run)
             self._board.line_up(desk)
 
     # --- a store was opened, and the log that is in it observed
@@ -243,23 +244,32 @@ class Scheduler:
     # --- agents that the owner makes
 
     def join(self, agent: str, wakes: Mapping[str, tuple[str, ...]]) -> None:
-        """An agent that is not declared, with the keys of the blocks that wake it, and whose changes count."""
+        """An agent that is not declared, with the keys of the blocks that wake it, and whose changes count.
+
+        It is there when the log says that it was created.
+        """
         self._board.join(agent, wakes)
 
     def leave(self, agent: str) -> None:
         """The agent is gone."""
+        self._held.discard(agent)
         self._board.leave(agent)
 
     def hold(self, agent: str) -> bool:
-        """Start no turn of the agent, until it is released or leaves; False if it has one, or a message to answer."""
-        desk = self._board.desks[agent]
-        if desk.busy or desk.messages:
+        """Start no turn of the agent, until it is released or leaves; False if it has one, or a message to answer.
+
+        Until then it is not known whether it still has to answer what woke it: no run is stuck.
+        """
+        desk = self._board.desks.get(agent)
+        if desk is None or desk.busy or desk.messages:
             return False
+        self._held.add(agent)
         self._board.hand_out(agent, ())
         return True
 
     def release(self, agent: str) -> None:
         """The agent may have turns again."""
+        self._held.discard(agent)
         self._board.become_free(self._board.desks[agent])
 
     def would_wake(self, key: str, author: str, text: str) -> bool:
@@ -299,7 +309,7 @@ class Scheduler:
             return []
         judged = [self._judged(id, calls) for id, calls in self._waiting().items() if not resting[id].closing]
         ended = [verdict for verdict in judged if verdict is not None and verdict.outcome != "stuck"]
-        in_flux = self._accounts.active > 0 or any(run.closing for run in resting.values())
+        in_flux = self._accounts.active > 0 or self._held or any(run.closing for run in resting.values())
         # Else a turn that works for others may change things, or what they leave undone, or one that was cut off.
         if not ended and not in_flux and not self._cut_off:
             ended = [verdict for verdict in judged if verdict is not None]
@@ -384,8 +394,9 @@ class Scheduler:
                 yield _Call(Waiting(name, (desk.name,), "a change was not looked at"), runs)
         for pool in self._board.pools.values():
             if pool.need > 0 and (runs := self._accounts.going(pool.runs)):
-                entry = pool.entry
-                yield _Call(Waiting(self._team.names[entry.key], entry.members, pool.why_not), runs)
+                members, name = self._board.members(pool), self._team.names[pool.entry.key]
+                why = pool.why_not if members else "they do not see it any more, or are gone"
+                yield _Call(Waiting(name, members or pool.entry.members, why), runs)
 
 
 #: What each event means to the scheduler, by its type; most mean nothing.

@@ -58,6 +58,8 @@ class Lines:
     def line(self, event: Event) -> str | None:
         """The event as a line; None for what other events tell as well."""
         match event:
+            case RunStarted(agent=""):
+                return f"{event.run}: a change by the owner"
             case RunStarted():
                 return f"{event.run}: message for {event.agent}: {brief(event.text)}"
             case TurnStarted():

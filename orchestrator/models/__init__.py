@@ -70,7 +70,19 @@ class Models:
 
     def put(self, agent: Agent) -> None:
         """From here on the agent is answered by the model that it names."""
-        self._of[agent.name] = _model_of(agent, self._override, self._found, self._environment)
+        self.keep(agent.name, self.find(agent))
+
+    def find(self, agent: Agent) -> Model:
+        """The model that would answer for the agent."""
+        return _model_of(agent, self._override, self._found, self._environment)
+
+    def keep(self, agent: str, model: Model) -> None:
+        """From here on this model answers for the agent."""
+        self._of[agent] = model
+
+    def forget(self, agent: str) -> None:
+        """The agent is gone."""
+        self._of.pop(agent, None)
 
     def of(self, agent: str) -> Model:
         """The model of the agent."""

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from orchestrator.agents import Agent
-from orchestrator.blocks import BlockState, Grant
+from orchestrator.blocks import Attachment, Block, BlockState, Grant
 from orchestrator.errors import DeclarationError, RunError, UnknownName
 from orchestrator.owner.blocks import OwnedBlocks
-from orchestrator.owner.making import Making, settings
+from orchestrator.owner.making import Making
 from orchestrator.owner.office import AgentReference, AgentState, BlockReference, Office
 from orchestrator.ports import Attached, Model, Reader, Transaction
 from orchestrator.runs import Budget, Run
@@ -20,12 +20,14 @@ from orchestrator.tools import Tool
 class OwnedAgents:
     """`live.agents`: the agents of a live team, for its owner.
 
-    Every method takes an agent by its name, its declaration, or as it was read.
+    Every method takes an agent by its name, its declaration, or as it was read; `UnknownName` lists those there are.
     """
 
     def __init__(self, office: Office, run: Callable[..., Awaitable[Run]]) -> None:
         self._office = office
         self._run = run
+        #: Names of agents that are being made.
+        self._making: set[str] = set()
         #: Which blocks an agent sees.
         self.blocks = AttachedBlocks(office)
 
@@ -37,37 +39,54 @@ class OwnedAgents:
         have the same names. Its model must be given by name to be found again. What a store cannot keep is refused
         (`DeclarationError`): functions of a `Wake`, and guards.
 
+            await live.agents.create("carol", model="openai/gpt-5-mini", attach=["organization"])
+
         Args:
-            attach: blocks that are there already, by name or id, with what an agent may do with a block by default.
+            attach: blocks that are there already, as `live.agents.blocks.attach` takes them.
         """
         office = self._office
         if isinstance(agent, str):
             agent = Agent(agent, **options)
+        elif not isinstance(agent, Agent):
+            raise DeclarationError("an agent", f"{agent!r} is none; give an Agent, or a name")
         elif options:
             raise DeclarationError(f"agent {agent.name!r}", "is declared already; give options with a name")
-        if agent.name in office.roster:
-            raise DeclarationError(f"agent {agent.name!r}", "is in the team already")
-        references = list(attach)
-        keys = await office.read(lambda rows: [office.key(rows, block) for block in references])
-        made = Making(office.roster, agent)
-        office.models.put(agent)
-        office.roster.put(agent)
-        office.activity.scheduler.join(agent.name, made.wakes)
+        if isinstance(attach, str | Block | Attachment | BlockState):
+            raise DeclarationError(f"agent {agent.name!r}", "attach is one block; give a list")
+        references = builtins.list(attach)
+        keys, stored = await office.read(
+            lambda rows: ([office.key(rows, block) for block in references], {block.key for block in rows.blocks()})
+        )
+        name = agent.name  # from here on nothing is waited for until the name is taken
+        if name in office.roster or name in self._making:
+            raise DeclarationError(f"agent {name!r}", "is in the team already")
+        if office.roster.is_declared(name):
+            problem = "was deleted, but code declares it: it comes back when the team is opened again"
+            raise DeclarationError(f"agent {name!r}", problem)
+        return await self._create(agent, Making(office.roster, agent, stored), zip(keys, references, strict=True))
 
-        def work(tx: Transaction) -> AgentState:
+    async def _create(self, agent: Agent, made: Making, attach: Iterable[tuple[str, BlockReference]]) -> AgentState:
+        office, name, wanted = self._office, agent.name, tuple(attach)
+        model = office.models.find(agent)
+
+        def work(tx: Transaction) -> None:
             office.ownership.create_agent(tx, made.record, made.own)
-            for key in keys:
-                office.ownership.attach(tx, agent.name, key, None)
-            return office.agent(tx, agent.name)
+            for key, block in wanted:
+                office.ownership.attach(tx, name, key, _grant(block, None))
 
+        self._making.add(name)
+        office.activity.scheduler.join(name, made.wakes)
         try:
-            state = await office.commit(work)
+            await office.commit(work)
         except BaseException:
-            office.roster.remove(agent.name)
-            office.activity.scheduler.leave(agent.name)
+            office.activity.scheduler.leave(name)
             raise
+        finally:
+            self._making.discard(name)
+        office.models.keep(name, model)
+        office.roster.put(agent)
         made.remember()
-        return state
+        return await self.retrieve(name)
 
     async def retrieve(self, agent: AgentReference) -> AgentState:
         """The agent as it is now."""
@@ -91,52 +110,50 @@ class OwnedAgents:
     ) -> AgentState:
         """Give an agent other instructions, another model, or the like, from its next turn on.
 
-        What is changed of an agent that code declares counts until the team is opened again.
+        What is changed of an agent that code declares counts until the team is opened again. The blocks that it sees
+        are changed by `live.agents.blocks`; a model that was given to the `Orchestrator` still comes before its own.
         """
         office = self._office
         name = office.name(agent)
-        before = office.roster.agent(name)
-        after = Agent(
-            name,
-            before.instruction_parts if instructions is None else instructions,
-            model=before.model if model is None else model,
-            blocks=before.attachments,
-            wakes_on=before.wakes,
-            tools=before.toolbox if tools is None else tools,
-            max_steps=before.max_steps if max_steps is None else max_steps,
-            timeout=before.timeout if timeout is None else timeout,
-        )
-        record = await office.read(lambda rows: rows.agent(name))
-        assert record is not None, "an agent of the team is stored"
-        if record.settings is not None:
-            record = record.having(settings=settings(after, record.settings.wakes))
-        office.models.put(after)
-        await office.commit(lambda tx: office.ownership.modify_agent(tx, record))
-        office.roster.put(after)
+        given = {
+            "instructions": instructions,
+            "model": model,
+            "tools": None if tools is None else builtins.list(tools),
+            "max_steps": max_steps,
+            "timeout": timeout,
+        }
+        wanted = {what: value for what, value in given.items() if value is not None}
+        after = _changed(office.roster.agent(name), wanted)  # raises, and says what is wrong with them
+        answers = office.models.find(after)
+        await office.commit(lambda tx: office.ownership.modify_agent(tx, name, _stored(after, wanted)))
+        office.roster.put(_changed(office.roster.agent(name), wanted))  # somebody else may have changed it meanwhile
+        if model is not None:
+            office.models.keep(name, answers)
         return await self.retrieve(name)
 
     async def delete(self, agent: AgentReference) -> None:
         """Remove an agent from the team, with its own blocks and with what was said to and by it.
 
-        One that code declares comes back when the team is opened again. Refused while it is at work (`RunError`), and
-        for the team's entry (`DeclarationError`).
+        An own block that somebody else sees as well stays. An agent that code declares comes back as declared when the
+        team is opened again. Refused while it is at work or has a message to answer (`RunError`), and for the agent
+        that the team's messages go to (`DeclarationError`).
         """
         office = self._office
+        office.check_open()
         name = office.name(agent)
         if name == office.roster.team.entry:
             raise DeclarationError(f"agent {name!r}", "gets the team's messages, so it cannot be deleted")
-        office.check_open()
         if not office.activity.scheduler.hold(name):
-            raise RunError(f"agent {name!r} is at work; delete it when its turn has ended")
-        declared = office.roster.agent(name)
-        office.roster.remove(name)  # from here on nobody can give it a message
+            problem = "is at work, was cut off at it, or has a message to answer; let its runs end, or cancel them"
+            raise RunError(f"agent {name!r} {problem}")
         try:
             await office.commit(lambda tx: office.ownership.delete_agent(tx, name))
         except BaseException:
-            office.roster.put(declared)
-            office.activity.scheduler.release(name)
+            office.activity.release(name)
             raise
-        office.activity.scheduler.leave(name)
+        office.roster.remove(name)
+        office.models.forget(name)
+        office.activity.leave(name)
 
     async def message(self, agent: AgentReference, text: str, *, budget: Budget | None = None) -> Run:
         """Give one agent a message, behind its other messages; returns the run that it opened when that has ended."""
@@ -154,13 +171,14 @@ class AttachedBlocks:
         name = self._office.name(agent)
         return await self._office.read(
             lambda rows: [
-                block for attached in self._attached(rows, name) if (block := rows.block(attached.key)) is not None
+                block for attached in _attached(rows, name) if (block := rows.block(attached.key)) is not None
             ]
         )
 
     async def retrieve(self, agent: AgentReference, label: str) -> BlockState:
-        """The block that the agent knows by this label."""
-        return await self._office.read(lambda rows: self._labelled(rows, self._office.name(agent), label))
+        """The block that the agent knows by this label; `UnknownName` lists those it sees."""
+        name = self._office.name(agent)
+        return await self._office.read(lambda rows: _labelled(rows, name, label))
 
     async def modify(self, agent: AgentReference, label: str, **changes: Any) -> BlockState:
         """Change the block that the agent knows by this label; see `live.blocks.modify`."""
@@ -172,14 +190,15 @@ class AttachedBlocks:
     ) -> AgentState:
         """Let the agent see the block, from its next step on; or let it do something else with it.
 
-        An agent has one block of a label. It is not woken by a block for being attached to it; a declared `Wake` on
-        the block counts again.
+        An agent has one block of a label (`DeclarationError` otherwise). It is not woken by a block for being attached
+        to it; a declared `Wake` on the block counts again.
 
         Args:
+            block: a name, an id, a declaration, also as `.reader()` and the like.
             grant: "read", "insert", "replace" or "rethink"; by default "replace", or "read" where it is read-only.
         """
         office = self._office
-        name, granted = office.name(agent), _grant(grant)
+        name, granted = office.name(agent), _grant(block, grant)
         key = await office.read(lambda rows: office.key(rows, block))
         await office.commit(lambda tx: office.ownership.attach(tx, name, key, granted))
         return await office.read(lambda rows: office.agent(rows, name))
@@ -194,29 +213,58 @@ class AttachedBlocks:
         await office.commit(lambda tx: office.ownership.detach(tx, name, key))
         return await office.read(lambda rows: office.agent(rows, name))
 
-    def _attached(self, rows: Reader, name: str) -> tuple[Attached, ...]:
-        record = rows.agent(name)
-        return () if record is None else record.attached
-
-    def _labelled(self, rows: Reader, name: str, label: str) -> BlockState:
-        attached = self._attached(rows, name)
-        found = [block for a in attached if a.label == label and (block := rows.block(a.key)) is not None]
-        if not found:
-            known = ", ".join(a.label for a in attached) or "none"
-            raise UnknownName(f"agent {name!r}", f"sees no block {label!r}; it sees: {known}")
-        return found[0]
-
     def _key(self, rows: Reader, name: str, block: BlockReference) -> str:
         """The block that is meant: of those that the agent sees, the one with the label; or any."""
-        if isinstance(block, str) and any(a.label == block for a in self._attached(rows, name)):
-            return self._labelled(rows, name, block).key
+        if isinstance(block, str) and any(a.label == block for a in _attached(rows, name)):
+            return _labelled(rows, name, block).key
         return self._office.key(rows, block)
 
 
-def _grant(grant: Grant | str | None) -> Grant | None:
-    if grant is None or isinstance(grant, Grant):
+def _changed(agent: Agent, wanted: dict[str, Any]) -> Agent:
+    """The declaration with what is wanted instead."""
+    known: dict[str, Any] = {
+        "instructions": agent.instruction_parts,
+        "model": agent.model,
+        "tools": agent.toolbox,
+        "max_steps": agent.max_steps,
+        "timeout": agent.timeout,
+    }
+    return Agent(agent.name, blocks=agent.attachments, wakes_on=agent.wakes, **{**known, **wanted})
+
+
+def _stored(agent: Agent, wanted: Iterable[str]) -> dict[str, Any]:
+    """Those of its settings that are wanted, as a store keeps them."""
+    known = {
+        "instructions": agent.instruction_parts,
+        "model": agent.model if isinstance(agent.model, str) else None,
+        "tools": tuple(tool.name for tool in agent.toolbox),
+        "max_steps": agent.max_steps,
+        "timeout": agent.timeout,
+    }
+    return {what: known[what] for what in wanted}
+
+
+def _attached(rows: Reader, name: str) -> tuple[Attached, ...]:
+    record = rows.agent(name)
+    return () if record is None else record.attached
+
+
+def _labelled(rows: Reader, name: str, label: str) -> BlockState:
+    attached = _attached(rows, name)
+    found = [block for a in attached if a.label == label and (block := rows.block(a.key)) is not None]
+    if not found:
+        known = ", ".join(a.label for a in attached) or "none"
+        raise UnknownName(f"agent {name!r}", f"sees no block {label!r}; it sees: {known}")
+    return found[0]
+
+
+def _grant(block: BlockReference, grant: Grant | str | None) -> Grant | None:
+    """What is asked for: by name, by the declaration, or what a plain block grants."""
+    if grant is None:
+        return block.grant if isinstance(block, Attachment) else None
+    if isinstance(grant, Grant):
         return grant
     try:
-        return Grant[grant.upper()]
+        return Grant[str(grant).upper()]
     except KeyError:
         raise DeclarationError("attach()", f"grant is {grant!r}; choose {', '.join(map(str, Grant))}") from None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from orchestrator.agents import Agent
-from orchestrator.blocks import Block, BlockState, stored
+from orchestrator.blocks import OWNER, Block, BlockState, stored
 from orchestrator.errors import DeclarationError
 from orchestrator.ports import AgentRecord, AgentSettings, Attached
 from orchestrator.roster import Roster
@@ -14,24 +14,24 @@ from orchestrator.roster import Roster
 class Making:
     """A declaration of an agent, as rows; `DeclarationError` says what of it no store can keep."""
 
-    def __init__(self, roster: Roster, agent: Agent) -> None:
+    def __init__(self, roster: Roster, agent: Agent, stored_keys: Collection[str]) -> None:
         self._roster = roster
         self._own: list[tuple[BlockState, Block]] = []
         attached: list[Attached] = []
         keys: dict[Block, str] = {}
         for attachment in agent.attachments:
             block = attachment.block
-            key = roster.key_of(block)
-            if key is None:
-                if block.guard is not None:
-                    problem = f"its block {block.label!r} has a guard, which no store can keep; declare it in code"
-                    raise DeclarationError(f"agent {agent.name!r}", problem)
-                key = roster.team.own_key(agent.name, block)
+            key, own_key = roster.key_of(block), roster.team.own_key(agent.name, block)
+            if key is None and block.guard is not None:
+                problem = f"its block {block.label!r} has a guard, which no store can keep; declare it in code"
+                raise DeclarationError(f"agent {agent.name!r}", problem)
+            if key is None or (key == own_key and key not in stored_keys):  # it was there before, and so was its block
+                key = own_key
                 self._own.append((stored(block, key, agent.name), block))
             keys[block] = key
             attached.append(Attached(block.label, key, attachment.grant))
         #: By key, whose changes of which blocks wake it.
-        self.wakes = _wakes(agent, keys)
+        self.wakes = _wakes(roster, agent, keys)
         self.record = AgentRecord(
             name=agent.name,
             attached=tuple(attached),
@@ -50,11 +50,14 @@ class Making:
             self._roster.remember(state.key, block)
 
 
-def _wakes(agent: Agent, keys: Mapping[Block, str]) -> dict[str, tuple[str, ...]]:
+def _wakes(roster: Roster, agent: Agent, keys: Mapping[Block, str]) -> dict[str, tuple[str, ...]]:
     wakes: dict[str, tuple[str, ...]] = {}
     for wake in agent.wakes:
         if wake.when is not None:
             raise DeclarationError(f"agent {agent.name!r}", "has a Wake with functions; declare it in code")
+        for name in wake.authors:
+            if name not in roster and name not in (OWNER, agent.name):
+                raise DeclarationError(f"agent {agent.name!r}", f"is woken by {name!r}, who is not in the team")
         key = keys[wake.block]
         known = wakes.get(key, wake.authors)
         wakes[key] = tuple(dict.fromkeys((*known, *wake.authors))) if known and wake.authors else ()  # () is everybody
@@ -62,6 +65,7 @@ def _wakes(agent: Agent, keys: Mapping[Block, str]) -> dict[str, tuple[str, ...]
 
 
 def settings(agent: Agent, wakes: tuple[tuple[str, tuple[str, ...]], ...]) -> AgentSettings:
+    """What a store keeps of a declaration, besides the blocks."""
     return AgentSettings(
         instructions=agent.instruction_parts,
         model=agent.model if isinstance(agent.model, str) else None,

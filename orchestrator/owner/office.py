@@ -8,7 +8,7 @@ from typing import TypeVar
 from orchestrator.activity import Activity
 from orchestrator.agents import Agent
 from orchestrator.blocks import OWNER, Attachment, Block, BlockState
-from orchestrator.errors import UnknownName
+from orchestrator.errors import DeclarationError, UnknownName
 from orchestrator.models import Models
 from orchestrator.ownership import Modification, Ownership
 from orchestrator.ports import Attached, Reader, RunRecord, Transaction
@@ -54,10 +54,12 @@ class Office:
         self.ownership = Ownership(activity.ledger.changes)
 
     async def read(self, work: Callable[[Reader], _T]) -> _T:
+        """Look at what is stored."""
         self.check_open()
         return await self.activity.store.read(work)
 
     async def commit(self, work: Callable[[Transaction], _T]) -> _T:
+        """Commit a piece of work, and do what follows from it."""
         self.check_open()
         return await self.activity.commit(work)
 
@@ -72,18 +74,26 @@ class Office:
             return key
         if isinstance(block, BlockState):
             return block.key
+        if not isinstance(block, str):
+            raise DeclarationError(self.where, f"{block!r} is no block; give its name, its id or its declaration")
         if rows.block(block) is not None:
             return block
         return names_of(rows, self.where).key(block)
 
     @property
     def where(self) -> str:
+        """The team, for messages."""
         return f"team {self.roster.team.name!r}"
 
     def name(self, agent: AgentReference) -> str:
-        return self.roster.agent(agent if isinstance(agent, str) else agent.name).name
+        """The name of the agent that is meant; `UnknownName` lists those there are."""
+        name = agent.name if isinstance(agent, Agent | AgentState) else agent
+        if not isinstance(name, str):
+            raise DeclarationError(self.where, f"{agent!r} is no agent; give its name or its declaration")
+        return self.roster.agent(name).name
 
     def agent(self, rows: Reader, name: str) -> AgentState:
+        """An agent as it is now."""
         agent, record = self.roster.agent(name), rows.agent(name)
         return AgentState(
             name=name,
@@ -96,11 +106,11 @@ class Office:
             declared=self.roster.is_declared(name),
         )
 
-    async def modify(self, key: str, wanted: Modification) -> BlockState:
+    async def modify(self, block: BlockState, wanted: Modification) -> BlockState:
         """What the owner wants; if that wakes somebody, in a run of its own, which nobody waits for."""
         self.check_open()
-        activity, ownership = self.activity, self.ownership
-        if wanted.text is None or not activity.scheduler.would_wake(key, OWNER, wanted.text):
+        activity, ownership, key = self.activity, self.ownership, block.key
+        if wanted.text in (None, block.value) or not activity.scheduler.would_wake(key, OWNER, wanted.text):
             return await activity.commit(lambda tx: ownership.modify(tx, key, wanted, ()))
         record = RunRecord(id=self.environment.new_id("run"), agent="", text="", at=self.environment.now())
         _, block = await activity.open_run(record, lambda tx: ownership.modify(tx, key, wanted, (record.id,)))

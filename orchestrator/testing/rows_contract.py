@@ -85,7 +85,7 @@ class RowsContract:
     async def test_attributes_of_a_block_change_without_a_new_version(self, store: Store) -> None:
         async with opened(store):
             await store.transact(lambda tx: write(tx, "text"))
-            changed = a_block("text", 1).model_copy(update={"limit": 7})
+            changed = a_block("text", 1).having(limit=7)
             await store.transact(lambda tx: tx.put_block(changed))
 
             assert await store.read(lambda rows: rows.block("t:notes")) == changed
@@ -184,9 +184,9 @@ class RowsContract:
 
     async def test_a_turn_is_listed_with_every_run_it_works_for(self, store: Store) -> None:
         async with opened(store):
-            await store.transact(lambda tx: tx.put_turn(a_turn().model_copy(update={"runs": ("run-1", "run-2")})))
-            await store.transact(lambda tx: tx.put_turn(a_turn().model_copy(update={"id": "turn-2"})))
-            ended = a_turn().model_copy(update={"runs": ("run-1", "run-2"), "status": "done"})
+            await store.transact(lambda tx: tx.put_turn(a_turn().having(runs=("run-1", "run-2"))))
+            await store.transact(lambda tx: tx.put_turn(a_turn().having(id="turn-2")))
+            ended = a_turn().having(runs=("run-1", "run-2"), status="done")
             await store.transact(lambda tx: tx.put_turn(ended))
 
             first = await store.read(lambda rows: [turn.id for turn in rows.turns("run-1")])
