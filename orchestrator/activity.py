@@ -103,6 +103,10 @@ class Activity:
         self._group: TaskGroup | None = None
         self._seats: dict[str, _Seat] = {}
         self._is_ended = False
+        self._is_closed = False
+        #: The tasks that last until the team is closed. They are not cancelled from outside: whoever is cancelled there
+        #: stops the runs first, and these see to it that what is handed out is started, and stopped.
+        self._lasting: list[anyio.CancelScope] = []
         #: Turns that are handed out and not written yet, and a bell for them.
         self._handed_out: list[Taking] = []
         self._more = anyio.Event()
@@ -118,6 +122,19 @@ class Activity:
     def end(self) -> None:
         """From here on nothing is started, but for what is handed out: it is waited for."""
         self._is_ended = True
+
+    def close(self) -> None:
+        """All runs have ended: nobody will take a turn any more."""
+        self._is_closed = True
+        for scope in self._lasting:
+            scope.cancel()
+
+    def _until_closed(self) -> anyio.CancelScope:
+        scope = anyio.CancelScope(shield=True)
+        if self._is_closed:  # the task has only just begun
+            scope.cancel()
+        self._lasting.append(scope)
+        return scope
 
     # --- deciding
 
@@ -166,15 +183,17 @@ class Activity:
 
     async def _start_turns(self) -> None:
         """Start what was handed out, all in one transaction, so that claims are made in the order of the decisions."""
-        while True:
-            await self._more.wait()
-            batch, self._handed_out, self._more = self._handed_out, [], anyio.Event()
-            try:
-                await self._start(batch)
-            except BaseException:
-                for taking in batch:
-                    self._forget(taking)  # whoever waits for these turns would wait for ever
-                raise
+        with self._until_closed():
+            while True:
+                await self._more.wait()
+                batch, self._handed_out, self._more = self._handed_out, [], anyio.Event()
+                try:
+                    await self._start(batch)
+                except BaseException:
+                    self.end()
+                    for taking in (*batch, *self._handed_out):
+                        self._forget(taking)  # whoever waits for these turns would wait for ever
+                    raise
 
     async def _start(self, batch: list[Taking]) -> None:
         starts = [taking.start for taking in batch if taking.start is not None]
@@ -220,17 +239,18 @@ class Activity:
 
     async def _serve(self, seat: _Seat) -> None:
         """Take the turns of an agent, one after the other, for as long as the team is open."""
-        while True:
-            await seat.called.wait()
-            taking, seat.taking, seat.called = seat.taking, None, anyio.Event()
-            assert taking is not None, "who calls has put it there"
-            assert taking.activation is not None, "and has seen to it that it can be taken"
-            try:
-                failure = await taking.activation.run()
-                if failure is not None:
-                    self._failures[taking.activation.id] = failure
-            finally:
-                self._forget(taking)
+        with self._until_closed():
+            while True:
+                await seat.called.wait()
+                taking, seat.taking, seat.called = seat.taking, None, anyio.Event()
+                assert taking is not None, "who calls has put it there"
+                assert taking.activation is not None, "and has seen to it that it can be taken"
+                try:
+                    failure = await taking.activation.run()
+                    if failure is not None:
+                        self._failures[taking.activation.id] = failure
+                finally:
+                    self._forget(taking)
 
     def _forget(self, taking: Taking) -> None:
         for id in taking.runs:

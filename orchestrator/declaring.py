@@ -20,7 +20,7 @@ def declare(tx: Transaction, changes: Changes) -> None:
     `StoreError` if the store is another team's, `DeclarationError` if a stored value does not fit its limit.
     """
     team = changes.roster.team
-    _check_team(tx, team)
+    check_team(tx, team)
     for key in team.blocks:
         declared, stored = team.initial_state(key), tx.block(key)
         if stored is not None:
@@ -65,8 +65,8 @@ def _is_deleted(rows: Reader, team: Team, key: str) -> bool:
     return not comes_with_its_agent and any(rows.revisions(key))
 
 
-def _check_team(rows: Reader, team: Team) -> None:
-    """One log tells of one team: agents of one name in two teams would be taken for one another."""
+def check_team(rows: Reader, team: Team) -> None:
+    """`StoreError` if the store is another team's: agents of one name in two would be taken for one another."""
     for block in rows.blocks():
         other = block.key.partition(":")[0]
         if other != team.name:

@@ -17,6 +17,7 @@ from orchestrator.declaring import declare, recalled
 from orchestrator.environment import Environment
 from orchestrator.errors import DeclarationError, RunError, StoreError, UnknownName
 from orchestrator.events import BlockChanged, Event
+from orchestrator.feed import chosen
 from orchestrator.ledger import Ledger
 from orchestrator.models import Models
 from orchestrator.owner import BlockReference, Office, OwnedAgents, OwnedBlocks
@@ -129,6 +130,7 @@ class Orchestrator:
     ) -> bool | None:
         """Leave the task group, with errors as they were raised and not in a group."""
         assert self._group is not None, "a context manager is entered before it is left"
+        self._activity.close()
         self._group.cancel_scope.cancel()
         try:
             if error is None or isinstance(error, anyio.get_cancelled_exc_class()):
@@ -262,13 +264,7 @@ class Orchestrator:
         if after is not None and (not isinstance(after, int) or after < 0):
             raise RunError(f"after is {after!r}; give the number of an event, or 0 to begin with the first")
         key = None if block is None else self._key(block)
-
-        def wanted(event: Event) -> bool:
-            if key is not None and not (isinstance(event, BlockChanged) and event.key == key):
-                return False
-            return run is None or run == getattr(event, "run", None) or run in getattr(event, "runs", ())
-
-        return self._watched(self._activity.feed.last if after is None else after, wanted)
+        return self._watched(self._activity.feed.last if after is None else after, chosen(key, run))
 
     @asynccontextmanager
     async def _watched(self, after: int, wanted: Callable[[Event], bool]) -> AsyncIterator[AsyncIterator[Event]]:

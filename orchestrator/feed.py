@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 
 import anyio
 
-from orchestrator.events import Event
+from orchestrator.events import BlockChanged, Event
 from orchestrator.ports import Store
 
 _BATCH = 500
+
+#: How often the log of another process is looked at, in seconds.
+_PAUSE = 0.25
+
+
+def chosen(key: str | None, run: str | None) -> Callable[[Event], bool]:
+    """Whether an event is a change of the block with this key, and happens for this run; None for any."""
+
+    def wanted(event: Event) -> bool:
+        if key is not None and not (isinstance(event, BlockChanged) and event.key == key):
+            return False
+        return run is None or run == getattr(event, "run", None) or run in getattr(event, "runs", ())
+
+    return wanted
+
+
+async def follow_from_outside(store: Store, after: int, *, wait: bool = True) -> AsyncGenerator[Event, None]:
+    """The events with a greater number, in a store to which another process writes.
+
+    Nobody rings here: it is looked for news four times a second, for ever; or, without `wait`, until there are none.
+    """
+    while True:
+        events = await store.events(after, _BATCH)
+        for event in events:
+            after = event.seq
+            yield event
+        if not events and not wait:
+            return
+        if not events:
+            await anyio.sleep(_PAUSE)
 
 
 class Feed:

@@ -137,8 +137,14 @@ def test_help_lists_the_commands_and_loads_no_rich() -> None:
         check=True,
     )
 
-    assert "run    Give a team a message and print what it answers.\n" in done.stdout
-    assert "bench  Measure the built-in workloads, or a TEAM under load.\n" in done.stdout
+    for line in (
+        "run     Give a team a message and print what it answers.\n",
+        "bench   Measure the built-in workloads, or a TEAM under load.\n",
+        "watch   Follow what happens in a stored team.\n",
+        "runs    Look at the runs of a stored team; resume them.\n",
+        "blocks  Look at the blocks of a stored team, and write to them.\n",
+    ):
+        assert line in done.stdout
     assert done.stdout.endswith("\nFalse\n")
 
 
@@ -147,7 +153,7 @@ def test_help_of_run_names_the_variable_and_every_option() -> None:
 
     for word in ("TEAM", "MESSAGE", "ORCHESTRATOR_MODEL"):
         assert word in text
-    for option in ("--model", "--docs", "--workers", "--json", "--max-turns", "--timeout"):
+    for option in ("--model", "--docs", "--workers", "--json", "--max-turns", "--timeout", "--store"):
         assert option in text
 
 
@@ -553,8 +559,8 @@ def test_a_call_by_a_block_is_told_as_one() -> None:
     started = TurnStarted(seq=1, at=0, turn="t", run="r", runs=("r",), agent="ann", attempt=1, causes=(cause,))
     ended = RunEnded(seq=2, at=0, run="r", status="complete", output="", error=None)
 
-    assert Lines(team).line(started) == "ann woken by notes, which calls for a turn"
-    assert Lines(team).line(ended) is None
+    assert Lines(team.names).line(started) == "ann woken by notes, which calls for a turn"
+    assert Lines(team.names).line(ended) is None
 
 
 def test_a_summary_tells_what_it_cost_when_that_is_known() -> None:
@@ -686,7 +692,7 @@ def test_a_team_that_is_too_large_for_the_terminal_shows_who_is_at_work_and_in_t
 
 def test_on_a_terminal_the_table_stays_and_output_and_summary_follow(monkeypatch: pytest.MonkeyPatch) -> None:
     write("team.py", PAIR)
-    monkeypatch.setattr("orchestrator.cli._is_terminal", lambda: True)
+    monkeypatch.setattr("orchestrator.cli.showing.is_terminal", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
 
     result = run("team.py:team", "hi")

@@ -83,7 +83,7 @@ async def test_a_write_that_wakes_somebody_opens_a_run_and_wait_idle_waits_for_i
         started, written = [e for e in await store.events() if isinstance(e, RunStarted | BlockChanged)]
         assert (started.agent, started.text, started.run) == ("", "", run.id)
         assert (written.runs, written.version) == ((run.id,), changed.version)
-        assert Lines(pair()).line(started) == f"{run.id}: a change by the owner"
+        assert Lines(pair().names).line(started) == f"{run.id}: opened by a change of the owner's"
         assert [e.status for e in await store.events() if isinstance(e, RunEnded)] == ["complete"]
         await live.wait_idle()  # returns at once
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -12,8 +12,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.blocks import BlockState
 from orchestrator.cli.lines import brief, change, ending
-from orchestrator.events import BlockChanged, Event, StepTaken, ToolAnswered, TurnEnded, TurnStarted
+from orchestrator.events import BlockChanged, Event, StepTaken, ToolAnswered, TurnEnded, TurnResumed, TurnStarted
 from orchestrator.messages import ToolCall
 from orchestrator.team import Team
 
@@ -56,14 +57,20 @@ class View:
     """Shows one row for each agent and one for each block, while it is entered; then the last state stays.
 
     Call it with each event. Every text in it is shown as it is: no markup, no escapes.
+
+    Args:
+        stored: the blocks by name as they are now; without it, as they are declared.
     """
 
-    def __init__(self, team: Team, console: Console | None = None) -> None:
+    def __init__(
+        self, team: Team, console: Console | None = None, *, stored: Mapping[str, BlockState] | None = None
+    ) -> None:
         self._agents = {agent.name: _AgentRow(agent.name) for agent in team.members}
-        self._blocks: dict[str, _BlockRow] = {}
-        for key in team.blocks:
-            state = team.initial_state(key)
-            self._blocks[key] = _BlockRow(team.names[key], state.version, len(state.value), state.limit)
+        if stored is None:
+            stored = {team.names[key]: team.initial_state(key) for key in team.blocks}
+        self._blocks = {
+            block.key: _BlockRow(name, block.version, len(block.value), block.limit) for name, block in stored.items()
+        }
         self._spinner = Spinner("line")
         self._live = Live(self, console=console, refresh_per_second=8)
 
@@ -82,13 +89,15 @@ class View:
     def __call__(self, event: Event) -> None:
         match event:
             case TurnStarted():
-                self._agents[event.agent].do("thinking, step 1")
+                self._row(event.agent).do("thinking, step 1")
+            case TurnResumed():
+                self._row(event.agent).do("thinking again, where it was")
             case StepTaken(tool_calls=[first, *_]):
-                row = self._agents[event.agent]
+                row = self._row(event.agent)
                 row.calls = event.tool_calls
                 row.do(f"calling {brief(first.name)}", "cyan")
             case ToolAnswered():
-                row = self._agents[event.agent]
+                row = self._row(event.agent)
                 row.refused += not event.ok
                 rest = row.calls[event.call + 1 :]
                 if rest:
@@ -96,7 +105,7 @@ class View:
                 else:
                     row.do(f"thinking, step {event.step + 2}")
             case TurnEnded():
-                row = self._agents[event.agent]
+                row = self._row(event.agent)
                 row.turns += 1
                 if event.status == "done":
                     row.do("idle", "dim", busy=False)
@@ -109,6 +118,10 @@ class View:
                 block.changed = event.seq
             case _:
                 pass
+
+    def _row(self, agent: str) -> _AgentRow:
+        """The row of an agent; one that the owner made is not declared."""
+        return self._agents.setdefault(agent, _AgentRow(agent))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         agents, blocks = list(self._agents.values()), list(self._blocks.values())

@@ -218,6 +218,10 @@ class Writer:
             self._is_closed = True
             self._reader.close()
             try:
+                with suppress(
+                    sqlite3.Error
+                ):  # so that a copy of the file alone has everything; nothing is lost without
+                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 self._connection.close()
             finally:
                 self._owner.release()
