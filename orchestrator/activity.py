@@ -25,6 +25,7 @@ from orchestrator.ports import Model, Reader, RunRecord, Store, Transaction, Tur
 from orchestrator.roster import Roster
 from orchestrator.runs import Run, blocks_of
 from orchestrator.scheduler import Scheduler, Start, Verdict
+from orchestrator.seats import Seats, Taking
 from orchestrator.turn import Activation
 
 _T = TypeVar("_T")
@@ -36,33 +37,6 @@ class Models(Protocol):
     def of(self, agent: str) -> Model:
         """The model of the agent."""
         ...
-
-
-@dataclass(slots=True, eq=False)
-class Taking:
-    """A turn from the moment it is handed out until it has ended."""
-
-    runs: tuple[str, ...]
-    start: Start | None = None
-    activation: Activation | None = None
-    stopped: bool = False
-
-    def stop(self) -> None:
-        """Cancel it, now or as soon as it has started."""
-        self.stopped = True
-        if self.activation is not None:
-            self.activation.stop()
-
-
-@dataclass(slots=True, eq=False)
-class _Seat:
-    """Where an agent takes its turns: a task of its own, since to begin a task costs more than a turn's rest.
-
-    Context variables that its model or its tools set stay with the agent, and come to no other.
-    """
-
-    taking: Taking | None = None
-    called: anyio.Event = field(default_factory=anyio.Event)
 
 
 @dataclass(slots=True, eq=False)
@@ -101,12 +75,8 @@ class Activity:
         self._models = models
         self._failures: dict[str, Exception] = {}
         self._group: TaskGroup | None = None
-        self._seats: dict[str, _Seat] = {}
         self._is_ended = False
-        self._is_closed = False
-        #: The tasks that last until the team is closed. They are not cancelled from outside: whoever is cancelled there
-        #: stops the runs first, and these see to it that what is handed out is started, and stopped.
-        self._lasting: list[anyio.CancelScope] = []
+        self._seats = Seats(self._see_through)
         #: Turns that are handed out and not written yet, and a bell for them.
         self._handed_out: list[Taking] = []
         self._more = anyio.Event()
@@ -116,7 +86,7 @@ class Activity:
     def begin(self, group: TaskGroup) -> None:
         """From here on turns are started, in this group."""
         self._group = group
-        group.start_soon(self._start_turns, name="start of turns")
+        group.start_soon(self._seats.last, self._start_turns, name="start of turns")
         self._decide()
 
     def end(self) -> None:
@@ -125,16 +95,7 @@ class Activity:
 
     def close(self) -> None:
         """All runs have ended: nobody will take a turn any more."""
-        self._is_closed = True
-        for scope in self._lasting:
-            scope.cancel()
-
-    def _until_closed(self) -> anyio.CancelScope:
-        scope = anyio.CancelScope(shield=True)
-        if self._is_closed:  # the task has only just begun
-            scope.cancel()
-        self._lasting.append(scope)
-        return scope
+        self._seats.close()
 
     # --- deciding
 
@@ -183,17 +144,16 @@ class Activity:
 
     async def _start_turns(self) -> None:
         """Start what was handed out, all in one transaction, so that claims are made in the order of the decisions."""
-        with self._until_closed():
-            while True:
-                await self._more.wait()
-                batch, self._handed_out, self._more = self._handed_out, [], anyio.Event()
-                try:
-                    await self._start(batch)
-                except BaseException:
-                    self.end()
-                    for taking in (*batch, *self._handed_out):
-                        self._forget(taking)  # whoever waits for these turns would wait for ever
-                    raise
+        while True:
+            await self._more.wait()
+            batch, self._handed_out, self._more = self._handed_out, [], anyio.Event()
+            try:
+                await self._start(batch)
+            except BaseException:
+                self.end()
+                for taking in (*batch, *self._handed_out):
+                    self._forget(taking)  # whoever waits for these turns would wait for ever
+                raise
 
     async def _start(self, batch: list[Taking]) -> None:
         starts = [taking.start for taking in batch if taking.start is not None]
@@ -226,31 +186,16 @@ class Activity:
             environment=self.environment,
             commit=self.commit,
         )
-        taking.activation = activation
-        if taking.stopped:
-            activation.stop()
-        seat = self._seats.get(turn.agent)
-        if seat is None:
-            seat = self._seats[turn.agent] = _Seat()
-            assert self._group is not None, "turns are handed out in a team that is open"
-            self._group.start_soon(self._serve, seat, name=f"turns of {turn.agent}")
-        seat.taking = taking
-        seat.called.set()
+        assert self._group is not None, "turns are handed out in a team that is open"
+        self._seats.take(self._group, turn.agent, taking, activation)
 
-    async def _serve(self, seat: _Seat) -> None:
-        """Take the turns of an agent, one after the other, for as long as the team is open."""
-        with self._until_closed():
-            while True:
-                await seat.called.wait()
-                taking, seat.taking, seat.called = seat.taking, None, anyio.Event()
-                assert taking is not None, "who calls has put it there"
-                assert taking.activation is not None, "and has seen to it that it can be taken"
-                try:
-                    failure = await taking.activation.run()
-                    if failure is not None:
-                        self._failures[taking.activation.id] = failure
-                finally:
-                    self._forget(taking)
+    async def _see_through(self, taking: Taking, activation: Activation) -> None:
+        try:
+            failure = await activation.run()
+            if failure is not None:
+                self._failures[activation.id] = failure
+        finally:
+            self._forget(taking)
 
     def _forget(self, taking: Taking) -> None:
         for id in taking.runs:

@@ -13,7 +13,7 @@ queue of work cannot starve the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 from orchestrator.board import Board
@@ -38,6 +38,7 @@ from orchestrator.events import (
     TurnStarted,
 )
 from orchestrator.team import Team, WakeEntry
+from orchestrator.waiting import Unanswered, waiting
 
 
 class Start(NamedTuple):
@@ -57,13 +58,6 @@ class Verdict(NamedTuple):
     run: str
     outcome: Literal["complete", "budget", "stuck"]
     waiting: tuple[Waiting, ...] = ()
-
-
-class _Call(NamedTuple):
-    """A call that is not answered: what is told of it, and the runs that wait for the answer."""
-
-    told: Waiting
-    runs: tuple[str, ...]
 
 
 class Scheduler:
@@ -307,7 +301,11 @@ class Scheduler:
         resting = self._accounts.resting
         if not resting:
             return []
-        judged = [self._judged(id, calls) for id, calls in self._waiting().items() if not resting[id].closing]
+        judged = [
+            self._judged(id, calls)
+            for id, calls in waiting(self._board, self._accounts, self._team.names).items()
+            if not resting[id].closing
+        ]
         ended = [verdict for verdict in judged if verdict is not None and verdict.outcome != "stuck"]
         in_flux = self._accounts.active > 0 or self._held or any(run.closing for run in resting.values())
         # Else a turn that works for others may change things, or what they leave undone, or one that was cut off.
@@ -317,7 +315,7 @@ class Scheduler:
             resting[verdict.run].closing = True
         return ended
 
-    def _judged(self, id: str, calls: list[_Call]) -> Verdict | None:
+    def _judged(self, id: str, calls: list[Unanswered]) -> Verdict | None:
         """How a run for which nobody is active stands; None if another run may pay for what it waits for."""
         if not calls:
             return Verdict(id, "complete")
@@ -372,31 +370,6 @@ class Scheduler:
     def _hand_out(self, agent: str, runs: Iterable[str], causes: Iterable[Cause]) -> None:
         self._accounts.hand_out(runs)
         self._board.hand_out(agent, causes)
-
-    def _waiting(self) -> dict[str, list[_Call]]:
-        """The calls that keep each resting run from being complete."""
-        waiting: dict[str, list[_Call]] = {id: [] for id in self._accounts.resting}
-        for call in self._calls():
-            for id in call.runs:
-                if id in waiting:
-                    waiting[id].append(call)
-        return waiting
-
-    def _calls(self) -> Iterator[_Call]:
-        """Everything that is not answered."""
-        for desk in self._board.laden.values():
-            told = Waiting("", (desk.name,), "a message was not answered")
-            for cause in desk.messages:
-                yield _Call(told, (cause.run or "",))
-            for key, writes in desk.writes.items():
-                runs = united(*(self._accounts.going(write.runs) for write in writes))
-                name = self._team.names.get(key, writes[-1].label)
-                yield _Call(Waiting(name, (desk.name,), "a change was not looked at"), runs)
-        for pool in self._board.pools.values():
-            if pool.need > 0 and (runs := self._accounts.going(pool.runs)):
-                members, name = self._board.members(pool), self._team.names[pool.entry.key]
-                why = pool.why_not if members else "they do not see it any more, or are gone"
-                yield _Call(Waiting(name, members or pool.entry.members, why), runs)
 
 
 #: What each event means to the scheduler, by its type; most mean nothing.
