@@ -276,8 +276,8 @@ class Scheduler:
         """The turn to start now, or None. The agent counts as busy from here on."""
         if self._slots is not None and self._accounts.active >= self._slots:
             return None
-        for waiting in self._board.line.values():
-            start = self._start_of(waiting) if isinstance(waiting, Desk) else self._start_of_pool(waiting)
+        for next_one in self._board.line.values():
+            start = self._start_of(next_one) if isinstance(next_one, Desk) else self._start_of_pool(next_one)
             if start is not None:
                 self._hand_out(start.agent, start.runs, start.causes)
                 return start
@@ -301,11 +301,8 @@ class Scheduler:
         resting = self._accounts.resting
         if not resting:
             return []
-        judged = [
-            self._judged(id, calls)
-            for id, calls in waiting(self._board, self._accounts, self._team.names).items()
-            if not resting[id].closing
-        ]
+        calls = waiting(self._board, self._accounts, self._team.names)
+        judged = [self._judged(id, calls[id]) for id in calls if not resting[id].closing]
         ended = [verdict for verdict in judged if verdict is not None and verdict.outcome != "stuck"]
         in_flux = self._accounts.active > 0 or self._held or any(run.closing for run in resting.values())
         # Else a turn that works for others may change things, or what they leave undone, or one that was cut off.
