@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal, NamedTuple
 
 Kind = Literal["unavailable", "rate_limited", "refused", "no_key", "too_long", "content", "quota"]
@@ -184,6 +183,8 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
     if seconds is not None or not text:
         return seconds
     try:
+        from email.utils import parsedate_to_datetime  # few providers give a date
+
         return max(0.0, parsedate_to_datetime(text).timestamp() - now)
     except (ValueError, OverflowError):
         return None

@@ -6,7 +6,6 @@ the loop, never closes them, and would hand them to a later loop that was given 
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextvars import Context, copy_context
@@ -20,6 +19,8 @@ import anyio
 from anyio.abc import TaskGroup
 
 if TYPE_CHECKING:
+    import asyncio
+
     import trio
 
 _T = TypeVar("_T")
@@ -40,6 +41,8 @@ async def on_asyncio(work: Callable[[], Awaitable[_T]]) -> _T:
 
 async def keep_clients(clients: Any) -> None:
     """See to it that the clients which litellm keeps in `clients` for the running loop are closed when it ends."""
+    import asyncio  # takes longer than all of this room, and is there when a loop runs
+
     loop = asyncio.get_running_loop()
     if loop in _ends:
         return
@@ -155,6 +158,8 @@ class _Neighbour:
         anyio.run(self._serve, backend="asyncio")
 
     async def _serve(self) -> None:
+        import asyncio
+
         async with anyio.create_task_group() as self._group:
             self._loop, self._context = asyncio.get_running_loop(), copy_context()
             self._token.run_sync_soon(self.is_ready.set)
