@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -18,6 +19,13 @@ from orchestrator.stores import MemoryStore, SQLiteStore
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """The event loop of a test; modules that need simulated time define it anew."""
     return request.param
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_is_not_ignored() -> None:
+    """A shell lets what it starts in the background ignore Ctrl-C, and so would all that tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
