@@ -11,7 +11,7 @@ from orchestrator.blocks import Attachment, Block, BlockState, Grant
 from orchestrator.errors import DeclarationError, RunError, UnknownName
 from orchestrator.owner.blocks import OwnedBlocks
 from orchestrator.owner.making import Making
-from orchestrator.owner.office import AgentReference, AgentState, BlockReference, Office
+from orchestrator.owner.office import AgentReference, AgentState, BlockReference, Office, given_once
 from orchestrator.ports import Attached, Model, Reader, Transaction
 from orchestrator.runs import Budget, Run
 from orchestrator.tools import Tool
@@ -31,7 +31,14 @@ class OwnedAgents:
         #: Which blocks an agent sees.
         self.blocks = AttachedBlocks(office)
 
-    async def create(self, agent: Agent | str, *, attach: Iterable[BlockReference] = (), **options: Any) -> AgentState:
+    async def create(
+        self,
+        agent: Agent | str | None = None,
+        *,
+        name: str | None = None,
+        attach: Iterable[BlockReference] = (),
+        **options: Any,
+    ) -> AgentState:
         """Make an agent: from a declaration, or from a name and the options of `Agent`.
 
         A `Block` of it that the team has, or that was created from the same object, is shared; others become its own.
@@ -39,31 +46,32 @@ class OwnedAgents:
         have the same names. Its model must be given by name to be found again. What a store cannot keep is refused
         (`DeclarationError`): functions of a `Wake`, and guards.
 
-            await live.agents.create("carol", model="openai/gpt-5-mini", attach=["organization"])
+            await live.agents.create(name="carol", model="openai/gpt-5-mini", attach=["organization"])
 
         Args:
             attach: blocks that are there already, as `live.agents.blocks.attach` takes them.
         """
         office = self._office
-        if isinstance(agent, str):
-            agent = Agent(agent, **options)
-        elif not isinstance(agent, Agent):
-            raise DeclarationError("an agent", f"{agent!r} is none; give an Agent, or a name")
+        wanted = given_once("an agent", "name", agent, name)
+        if isinstance(wanted, str):
+            wanted = Agent(wanted, **options)
+        elif not isinstance(wanted, Agent):
+            raise DeclarationError("an agent", f"{wanted!r} is none; give an Agent, or a name")
         elif options:
-            raise DeclarationError(f"agent {agent.name!r}", "is declared already; give options with a name")
+            raise DeclarationError(f"agent {wanted.name!r}", "is declared already; give options with a name")
         if isinstance(attach, str | Block | Attachment | BlockState):
-            raise DeclarationError(f"agent {agent.name!r}", "attach is one block; give a list")
+            raise DeclarationError(f"agent {wanted.name!r}", "attach is one block; give a list")
         references = builtins.list(attach)
         keys, stored = await office.read(
             lambda rows: ([office.key(rows, block) for block in references], {block.key for block in rows.blocks()})
         )
-        name = agent.name  # from here on nothing is waited for until the name is taken
-        if name in office.roster or name in self._making:
-            raise DeclarationError(f"agent {name!r}", "is in the team already")
-        if office.roster.is_declared(name):
+        # From here on nothing is waited for until the name is taken.
+        if wanted.name in office.roster or wanted.name in self._making:
+            raise DeclarationError(f"agent {wanted.name!r}", "is in the team already")
+        if office.roster.is_declared(wanted.name):
             problem = "was deleted, but code declares it: it comes back when the team is opened again"
-            raise DeclarationError(f"agent {name!r}", problem)
-        return await self._create(agent, Making(office.roster, agent, stored), zip(keys, references, strict=True))
+            raise DeclarationError(f"agent {wanted.name!r}", problem)
+        return await self._create(wanted, Making(office.roster, wanted, stored), zip(keys, references, strict=True))
 
     async def _create(self, agent: Agent, made: Making, attach: Iterable[tuple[str, BlockReference]]) -> AgentState:
         office, name, wanted = self._office, agent.name, tuple(attach)

@@ -10,7 +10,7 @@ from orchestrator.blame import BlameLine, blame
 from orchestrator.blocks import Block, BlockState, Placement, Rethinking, Revision, stored
 from orchestrator.checks import check_count
 from orchestrator.errors import DeclarationError, UnknownName
-from orchestrator.owner.office import AgentState, BlockReference, Office
+from orchestrator.owner.office import AgentState, BlockReference, Office, given_once
 from orchestrator.ownership import Modification
 from orchestrator.ports import Reader
 
@@ -44,9 +44,10 @@ class OwnedBlocks:
 
     async def create(
         self,
-        block: Block | str,
+        block: Block | str | None = None,
         value: str = "",
         *,
+        label: str | None = None,
         description: str = "",
         limit: int = 20_000,
         read_only: bool = False,
@@ -61,10 +62,10 @@ class OwnedBlocks:
         ids. A block that was deleted can be created again from the same declaration, and its history goes on. A guard
         cannot be kept in a store: declare such a block in code (`DeclarationError`).
 
-            organization = await live.blocks.create("organization", "Organization: Letta", limit=4000)
+            organization = await live.blocks.create(label="organization", value="Organization: Letta", limit=4000)
         """
         declared = _declaration(
-            block,
+            given_once("a block", "label", block, label),
             {
                 "value": value,
                 "description": description,

@@ -37,9 +37,25 @@ class AgentState(Record):
     #: Whether code declares it. What is changed of such an agent counts until the team is opened again.
     declared: bool
 
+    @property
+    def id(self) -> str:
+        """Its name, which no other agent of the team has."""
+        return self.name
+
 
 #: An agent by its name, its declaration, or as it was read.
 AgentReference = str | Agent | AgentState
+
+
+def given_once(where: str, what: str, first: _T | None, named: str | None) -> _T | str:
+    """What is given first or by its name, but not both."""
+    if first is not None and named is not None:
+        raise DeclarationError(where, f"is given {first!r} and {what}={named!r}; give one of them")
+    if first is not None:
+        return first
+    if named is None:
+        raise DeclarationError(where, f"needs a {what}")
+    return named
 
 
 class Office:
