@@ -376,7 +376,10 @@ def test_a_table_that_fits_nowhere_leaves_nothing_out() -> None:
 
 
 def test_sqlite_is_loaded_only_for_a_store() -> None:
-    code = "import sys, orchestrator.cli; print([n for n in ('sqlite3', 'rich') if n in sys.modules])"
+    code = (
+        "import sys; before = set(sys.modules); import orchestrator.cli; "
+        "print([name for name in ('sqlite3', 'rich') if name in sys.modules and name not in before])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "[]\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -124,7 +125,21 @@ def test_an_environment_with_a_seed_repeats_its_randomness_and_never_its_ids():
     assert [first.random.random() for _ in range(3)] == [second.random.random() for _ in range(3)]
     ids = {first.new_id("turn") for _ in range(1000)} | {second.new_id("turn") for _ in range(1000)}
     assert len(ids) == 2000
-    assert all(id.startswith("turn-") and len(id) == 21 for id in ids)
+    assert all(re.fullmatch("turn-[0-9a-f]{20}", id) for id in ids)
+
+
+def test_later_ids_stand_behind_earlier_ones():
+    class Clock(Environment):
+        time = 1.5
+
+        def now(self) -> float:
+            self.time *= 10
+            return self.time
+
+    clock = Clock()
+    ids = [clock.new_id("turn") for _ in range(9)]
+    assert ids == sorted(ids)
+    assert [id[:16] for id in ids[:2]] == ["turn-00000003a98", "turn-000000249f0"]
 
 
 async def test_an_environment_that_is_handed_in_decides_ids_and_times():
