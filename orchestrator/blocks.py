@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -133,6 +134,14 @@ class Block:
             raise DeclarationError(where, f"its metadata is of type {type(self.metadata).__name__}; give a mapping")
         if not all(isinstance(name, str) for name in self.metadata):
             raise DeclarationError(where, "its metadata has names that are not text")
+        if problem := next(filter(None, map(unusable, self.tags)), None):
+            raise DeclarationError(where, f"its tags cannot hold {problem}")
+        try:
+            text = json.dumps(dict(self.metadata), allow_nan=False, ensure_ascii=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise DeclarationError(where, f"its metadata is not JSON: {error}") from error
+        if problem := unusable(text):
+            raise DeclarationError(where, f"its metadata cannot hold {problem}")
 
     def _check_choices(self, where: str) -> None:
         if not isinstance(self.read_only, bool):

@@ -30,6 +30,9 @@ from orchestrator.team import Team
 #: How many events are read at a time when a store is opened that was used before.
 _REPLAY: Final = 1000
 
+#: A run by its id, as it was read, or as it ended.
+RunReference = str | RunRecord | Run
+
 
 class Orchestrator:
     """Runs a team. Use it as an async context manager; leaving it cancels what still runs.
@@ -187,11 +190,14 @@ class Orchestrator:
 
     @property
     def cut_off(self) -> tuple[RunRecord, ...]:
-        """The runs that were cut off when a process ended before they did, oldest first: `resume` goes on with them."""
+        """The runs that were cut off when a process ended before they did, oldest first.
+
+        `await live.resume(run)` goes on with one of them.
+        """
         waiting = set(self._activity.scheduler.runs_cut_off)
         return tuple(run for run in self._cut_off if run.id in waiting)
 
-    async def resume(self, run: str) -> Run:
+    async def resume(self, run: RunReference) -> Run:
         """Go on with a run that was cut off, and wait until nobody is awake, or its budget is spent.
 
         Its turns go on where they were: an answer that a model has given is not asked for again, and what a tool call
@@ -202,16 +208,17 @@ class Orchestrator:
         resuming starts other turns for what they left undone.
 
         Args:
-            run: the id of the run; `RunError` if there is none, or if it goes on already.
+            run: one of `cut_off`, or its id; `RunError` if there is none, or if it goes on already.
         """
         self._check_open()
-        if run in self._activity.going:
-            raise RunError(f"run {run!r} goes on already")
-        ended = await self._store.read(lambda rows: self._as_ended(rows, run))
+        id = _id_of(run)
+        ended = await self._store.read(lambda rows: self._as_ended(rows, id))
         if isinstance(ended, Run):
             return ended
+        if id in self._activity.going:
+            raise RunError(f"run {id!r} goes on already")
         going = await self._activity.resume_run(ended)
-        return await self._activity.wait(run, going, ended.max_seconds)
+        return await self._activity.wait(id, going, ended.max_seconds)
 
     def _as_ended(self, rows: Reader, id: str) -> Run | RunRecord:
         record = rows.run(id)
@@ -220,10 +227,10 @@ class Orchestrator:
             raise RunError(f"there is no run {id!r} in the store; those that were cut off: {known}")
         return record if record.status == "running" else told(rows, record, rows.turns(id))
 
-    async def cancel(self, run: str) -> Run:
+    async def cancel(self, run: RunReference) -> Run:
         """End a run that goes on, or that was cut off, as cancelled; one that has ended stays as it ended."""
         self._check_open()
-        record = await self._store.read(lambda rows: self._as_ended(rows, run))
+        record = await self._store.read(lambda rows: self._as_ended(rows, _id_of(run)))
         if isinstance(record, Run):
             return record
         return await self._activity.give_up(record)
@@ -237,16 +244,16 @@ class Orchestrator:
 
     @overload
     def watch(
-        self, *, block: BlockReference, run: str | None = None, after: int | None = None
+        self, *, block: BlockReference, run: RunReference | None = None, after: int | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[BlockChanged]]: ...
 
     @overload
     def watch(
-        self, *, block: None = None, run: str | None = None, after: int | None = None
+        self, *, block: None = None, run: RunReference | None = None, after: int | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[Event]]: ...
 
     def watch(
-        self, *, block: BlockReference | None = None, run: str | None = None, after: int | None = None
+        self, *, block: BlockReference | None = None, run: RunReference | None = None, after: int | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
         """Events as they happen, in the order of the log; what the watcher is too slow for is not lost.
 
@@ -264,7 +271,9 @@ class Orchestrator:
         if after is not None and (not isinstance(after, int) or after < 0):
             raise RunError(f"after is {after!r}; give the number of an event, or 0 to begin with the first")
         key = None if block is None else self._key(block)
-        return self._watched(self._activity.feed.last if after is None else after, chosen(key, run))
+        return self._watched(
+            self._activity.feed.last if after is None else after, chosen(key, None if run is None else _id_of(run))
+        )
 
     @asynccontextmanager
     async def _watched(self, after: int, wanted: Callable[[Event], bool]) -> AsyncIterator[AsyncIterator[Event]]:
@@ -282,3 +291,9 @@ class Orchestrator:
         if key is None:
             raise UnknownName(f"team {self.team.name!r}", "does not have this Block; create it, or give a name")
         return key
+
+
+def _id_of(run: RunReference) -> str:
+    if not isinstance(run, str | RunRecord | Run):
+        raise RunError(f"a run is {run!r}; give its id")
+    return run if isinstance(run, str) else run.id

@@ -106,7 +106,11 @@ class Ledger:
         """A turn that was cut off ends, as others have to go on without it: what woke it is still to be answered."""
         turn = tx.turn(id)
         assert turn is not None, "the log tells of turns that are stored"
-        self.end_turn(tx, turn, End("cancelled", error="its process ended before it did", cut_off=True))
+        steps, usage = 0, Usage()
+        while (entry := tx.journal(id, steps)) is not None:
+            steps, usage = steps + 1, usage + entry.response.usage + Usage(calls=1)
+        error = "its process ended before it did"
+        self.end_turn(tx, turn, End("cancelled", error=error, steps=steps, usage=usage, cut_off=True))
 
     def end_run(self, tx: Transaction, run: RunRecord, status: RunStatus, output: str, error: str | None) -> RunRecord:
         """A run ends; if it has ended already, it stays as it is."""

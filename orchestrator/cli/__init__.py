@@ -82,9 +82,10 @@ def run(
     Patterns by name: task_queue, domain_knowledge. In a pipe there is a line for each thing that happens, an empty
     line, and the answer.
 
-    An object is a Team, or a function that returns one and is called with the options --docs and --workers.
+    An object is a Team, or a function that returns one; its parameters docs and workers get --docs and --workers.
 
-    Exit code 0: the run is complete. 1: it failed, or its budget was spent. 2: wrong use. 130: Ctrl-C.
+    Exit code 0: the run is complete. 1: it failed, or its budget was spent. 2: wrong use. 130: Ctrl-C, which cancels
+    it; so does a reader of the pipe that goes away. A run that was cancelled is not resumed.
     """
     # In a document for programs, nothing that the team's own code prints may stand.
     aside = redirect_stdout(sys.stderr) if as_json else nullcontext()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # the bench itself is loaded when it is asked for
 
 def bench(
     team: Annotated[
-        str | None, typer.Argument(metavar="[TEAM]", help="file.py:object, module:object or the name of a pattern.")
+        str | None, typer.Argument(metavar="TEAM", help="file.py:object, module:object or the name of a pattern.")
     ] = None,
     only: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Without TEAM: this workload. May be given several times.")

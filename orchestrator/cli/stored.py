@@ -100,6 +100,6 @@ def use(store: Store, work: Callable[[], Awaitable[_T]]) -> _T:
 def moment(at: float) -> str:
     """A stored time, as the clock on the wall has it."""
     try:
-        return datetime.fromtimestamp(at).astimezone().isoformat(" ", "seconds")
+        return datetime.fromtimestamp(at).isoformat(" ", "seconds")
     except (ValueError, OverflowError, OSError):  # whatever number the file holds
         return str(at)

@@ -160,9 +160,8 @@ def tell_cut_off(
     team: str, store: str, model: str | None, docs: Path | None, workers: int | None, found: Sequence[RunRecord]
 ) -> None:
     """Say on stderr which runs were cut off, and by which commands they go on."""
-    typer.echo(
-        f"{count(len(found), 'run')} of this store {'was' if len(found) == 1 else 'were'} cut off. To go on:", err=True
-    )
+    were = "was" if len(found) == 1 else "were"
+    typer.echo(f"{count(len(found), 'run')} of this store {were} cut off. To go on, before the next message:", err=True)
     given = (("--store", store), ("--model", model), ("--docs", docs), ("--workers", workers))
     options = [word for name, value in given if value is not None for word in (name, str(value))]
     for run in found:
@@ -197,7 +196,10 @@ def _shown(run: StoredRun, cut_off: bool | None) -> Iterator[str]:
     for number, turn in enumerate(run.turns, 1):
         charged = "" if turn.run == record.id else f", charged to {turn.run}"
         woken = f"{turn.agent} woken by {lines.causes(turn.causes)}"
-        yield one_line(f"  {number}. {woken}: {ending(turn)}{charged}")
+        ended = ending(turn)
+        if turn.status == "running" and record.status == "running":
+            ended = ended.replace("running", _status(record, cut_off), 1)
+        yield one_line(f"  {number}. {woken}: {ended}{charged}")
         yield from _indented(turn.error or turn.text, 5)
     if run.refused:
         yield "refused"

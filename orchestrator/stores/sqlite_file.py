@@ -45,6 +45,10 @@ def store_error(path: str, error: BaseException) -> StoreError:
             return StoreError(f"{path!r} is locked by another program; try again when it has let go")
         if code == sqlite3.SQLITE_NOTADB:
             return StoreError(f"{path!r} is not a database; give another path, or remove the file")
+        if code == sqlite3.SQLITE_CANTOPEN:
+            return StoreError(f"{path!r} cannot be opened: {error}; check the rights of the file and of its folder")
+        if code == sqlite3.SQLITE_READONLY:
+            return StoreError(f"{path!r} cannot be written to: {error}; check the rights of the file and of its folder")
     return StoreError(f"{path!r}: {str(error) or type(error).__name__}")
 
 
@@ -235,9 +239,9 @@ def _owned_by(path: str, holder: str) -> str:
     else:
         where = f"in process {holder}" if holder else "in another process"
     return (
-        f"{path!r} is open to write {where}, and one at a time may write to it; others may read it meanwhile, "
-        "for which it need not be opened. Many processes that write are what PostgreSQL is for, "
-        "which this version does not have yet"
+        f"{path!r} is open to write {where}, and one at a time may write to it: wait until that has closed it. "
+        "Others may read it meanwhile, for which it need not be opened. Many processes that write are what PostgreSQL "
+        "is for, which this version does not have yet"
     )
 
 
