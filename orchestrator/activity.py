@@ -76,7 +76,7 @@ class Activity:
         self._failures: dict[str, Exception] = {}
         self._group: TaskGroup | None = None
         self._is_ended = False
-        self._seats = Seats(self._see_through)
+        self._seats = Seats(self._see_through, self._forget)
         #: Turns that are handed out and not written yet, and a bell for them.
         self._handed_out: list[Taking] = []
         self._more = anyio.Event()
@@ -138,6 +138,7 @@ class Activity:
     def leave(self, agent: str) -> None:
         """An agent that was held is gone; a run that waited for it may have come to its end."""
         self.scheduler.leave(agent)
+        self._seats.leave(agent)
         self._decide()
 
     # --- turns
@@ -250,8 +251,12 @@ class Activity:
             if deadline.cancelled_caught:
                 await self.stop(id, "budget")
         except anyio.get_cancelled_exc_class():
-            with anyio.CancelScope(shield=True):
-                await self.stop(id, "cancelled")
+            try:
+                with anyio.CancelScope(shield=True):
+                    await self.stop(id, "cancelled")
+            except anyio.get_cancelled_exc_class():  # asyncio's own way to cancel knows no shield
+                self._stop_soon(id)
+                raise
             raise
         if going.result is None:
             raise RunError("the orchestrator was closed before the run had ended")
@@ -273,16 +278,23 @@ class Activity:
             if all(run not in self.going or self.going[run].stopping for run in taking.runs)
         ]
         for taking in mine:
-            taking.stop()
+            taking.stop(cut_off=any(self.scheduler.is_cut_off(run) for run in taking.runs))
         while any(taking in going.turns for taking in mine):
             await going.turn_ended.wait()
         await self._close([(id, status, None)])
 
+    def _stop_soon(self, id: str) -> None:
+        assert self._group is not None, "runs go on in a team that is open"
+        self._group.start_soon(self.stop, id, "cancelled", name="end of a run")
+
     async def give_up(self, record: RunRecord) -> Run:
         """End a run as cancelled, whether it goes on or was cut off."""
         if going := self.going.get(record.id):
-            await self.stop(record.id, "cancelled")
-            assert going.result is not None, "who stops a run records its end"
+            # Not here: who asks for it may be cancelled, and a run that is being ended must come to its end.
+            self._stop_soon(record.id)
+            await going.ended.wait()
+            if going.result is None:
+                raise RunError("the orchestrator was closed before the run had ended")
             return going.result
         let_go = self.scheduler.take_up(record.id)
 

@@ -144,12 +144,15 @@ class Board:
 
     # --- turns
 
-    def pool(self, cause: Cause) -> Pool | None:
-        """The pool that a turn was started for, if it was for one."""
+    def pool(self, cause: Cause, agent: str) -> Pool | None:
+        """The pool that a turn of the agent was started for, if it was for one."""
         if cause.kind != "call" or cause.wake is None:
             return None
         pool = self.pools.get(cause.wake)
-        return pool if pool is not None and pool.entry.key == cause.key else None
+        if pool is not None and pool.entry.key == cause.key and agent in pool.entry.members:
+            return pool
+        # The team was declared with its wakes in another order.
+        return next((other for other in self._pools_on.get(cause.key or "", ()) if agent in other.entry.members), None)
 
     def pools_of(self, agent: str) -> Iterable[Pool]:
         """The pools that an agent belongs to."""
@@ -169,7 +172,7 @@ class Board:
         for joined in self._pools_of.get(agent, ()):
             joined.idle.pop(agent, None)
         for cause in causes:
-            if pool := self.pool(cause):
+            if pool := self.pool(cause, agent):
                 pool.starting += 1
                 self.line.pop(pool.entry.number, None)
                 self.line_up(pool)

@@ -66,7 +66,10 @@ class Desk:
     def write(self, event: BlockChanged, wake: int | None) -> None:
         """A change that wakes the agent."""
         write = Write(event.label, event.version, event.by, event.runs, wake)
-        self.writes.setdefault(event.key, []).append(write)
+        writes = self.writes.setdefault(event.key, [])
+        if writes and writes[-1].runs == write.runs:  # one more for the same runs calls for nothing else
+            writes.pop()
+        writes.append(write)
 
     def was_shown(self, key: str, version: int) -> None:
         """The agent has seen the block at this version, so what is older needs no answer."""

@@ -215,6 +215,7 @@ class Orchestrator:
         ended = await self._store.read(lambda rows: self._as_ended(rows, id))
         if isinstance(ended, Run):
             return ended
+        self._check_open()  # from here on nothing is waited for until the run is known to go on
         if id in self._activity.going:
             raise RunError(f"run {id!r} goes on already")
         going = await self._activity.resume_run(ended)

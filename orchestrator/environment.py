@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import anyio
 import anyio.to_thread
 
 _T = TypeVar("_T")
@@ -27,6 +28,8 @@ class Environment:
     def __init__(self, seed: int | None = None) -> None:
         #: For jitter and other choices that need not be secret.
         self.random = random.Random(seed)
+        #: Tools that block leave some of anyio's 40 threads to the store, so that nobody's commit waits for them.
+        self._tools = anyio.CapacityLimiter(32)
 
     def now(self) -> float:
         """The time of day, in Unix seconds; for records, never for decisions."""
@@ -48,6 +51,11 @@ class Environment:
             # A thread does not hold a mock clock back: every deadline would pass while it works.
             return function()
         return await anyio.to_thread.run_sync(function)
+
+    async def run_tool(self, function: Callable[[], _T]) -> _T:
+        """Run a user's function that may block for long: as `run_blocking`, and at most 32 of them at a time."""
+        async with self._tools:
+            return await self.run_blocking(function)
 
 
 def _time_is_simulated() -> bool:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from orchestrator.changes import Changes
 from orchestrator.edits import Shown
 from orchestrator.environment import Environment
-from orchestrator.errors import TurnLost
+from orchestrator.errors import RunError, TurnLost
 from orchestrator.events import (
     RunEnded,
     RunResumed,
@@ -77,9 +77,18 @@ class Ledger:
         )
 
     def resume_run(self, tx: Transaction, run: str, turns: Iterable[str]) -> list[TurnRecord]:
-        """A run that was cut off goes on, and so do its turns, each in its next attempt."""
+        """A run that was cut off goes on, and so do its turns, each in its next attempt; `RunError` if it cannot."""
+        record = tx.run(run)
+        if record is None or record.status != "running":
+            raise RunError(f"run {run!r} was ended at the same moment")
+        if record.agent and record.agent not in self.roster and not self._is_answered(tx, record):
+            problem = "who is not in the team any more; declare it again, or cancel the run"
+            raise RunError(f"run {run!r} is a message to agent {record.agent!r}, {problem}")
         tx.add_event(RunResumed(seq=tx.next_seq(), at=self.environment.now(), run=run))
         return [turn for id in turns if (turn := self._resume_turn(tx, id)) is not None]
+
+    def _is_answered(self, tx: Transaction, run: RunRecord) -> bool:
+        return any(turn.agent == run.agent and turn.status == "done" for turn in tx.turns(run.id))
 
     def _resume_turn(self, tx: Transaction, id: str) -> TurnRecord | None:
         turn = tx.turn(id)

@@ -26,6 +26,7 @@ class Roster:
         for agent in team.members:
             found = [(wake.release, team.key_of(wake.block)) for wake in agent.wakes if wake.release is not None]
             self._releases[agent.name] = tuple(found)
+        self._all_releases = tuple(dict.fromkeys(one for found in self._releases.values() for one in found))
 
     @property
     def members(self) -> tuple[Agent, ...]:
@@ -57,7 +58,8 @@ class Roster:
 
     def releases(self, agent: str) -> tuple[Release, ...]:
         """What gives back the things that an agent may hold at the end of a turn."""
-        return self._releases.get(agent, ())
+        # Of one that is no longer declared it is not known what it may hold: whatever there is to give back.
+        return self._releases.get(agent, () if agent in self._agents else self._all_releases)
 
     def key_of(self, block: Block) -> str | None:
         """The stored key of a block, by the identity of its declaration; None if this team has not seen it."""

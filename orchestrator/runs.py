@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from orchestrator.blocks import BlockState
 from orchestrator.checks import check_amount, check_count
@@ -11,7 +12,7 @@ from orchestrator.errors import RunError
 from orchestrator.events import RunStatus
 from orchestrator.messages import Usage
 from orchestrator.naming import Named, Names
-from orchestrator.ports import Reader, TurnRecord
+from orchestrator.ports import AgentRecord, Reader, TurnRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +44,14 @@ class Blocks(Mapping[str, BlockState]):
     the names there are.
     """
 
-    def __init__(self, names: Names, states: Mapping[str, BlockState]) -> None:
-        self._names = names
+    def __init__(self, where: str, agents: Sequence[AgentRecord], states: Mapping[str, BlockState]) -> None:
+        self._where = where
+        self._agents = agents
         self._states = states
+
+    @cached_property
+    def _names(self) -> Names:
+        return _names(self._where, self._agents, self._states.values())
 
     def __getitem__(self, name: str) -> BlockState:
         return self._states[self._names.key(name)]
@@ -62,16 +68,20 @@ class Blocks(Mapping[str, BlockState]):
 
 def names_of(rows: Reader, where: str) -> Names:
     """What the blocks that are there are called now."""
+    return _names(where, rows.agents(), rows.blocks())
+
+
+def _names(where: str, agents: Iterable[AgentRecord], blocks: Iterable[BlockState]) -> Names:
     seen_by: dict[str, list[str]] = {}
-    for agent in rows.agents():
+    for agent in agents:
         for attached in agent.attached:
             seen_by.setdefault(attached.key, []).append(agent.name)
-    return Names(where, [Named(block.key, block.label, tuple(seen_by.get(block.key, ()))) for block in rows.blocks()])
+    return Names(where, [Named(block.key, block.label, tuple(seen_by.get(block.key, ()))) for block in blocks])
 
 
 def blocks_of(rows: Reader, where: str) -> Blocks:
-    """All blocks as they are now, by name."""
-    return Blocks(names_of(rows, where), {block.key: block for block in rows.blocks()})
+    """All blocks as they are now, by name; the names are made when somebody asks."""
+    return Blocks(where, tuple(rows.agents()), {block.key: block for block in rows.blocks()})
 
 
 @dataclass(frozen=True, slots=True)

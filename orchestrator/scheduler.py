@@ -143,7 +143,7 @@ class Scheduler:
         for cause in event.causes:
             if cause.kind == "message":
                 desk.take_away(cause.run)
-            if pool := board.pool(cause):
+            if pool := board.pool(cause, event.agent):
                 pool.starting -= 1
                 pool.running += 1
                 board.line.pop(pool.entry.number, None)
@@ -174,7 +174,7 @@ class Scheduler:
             if cause.key is not None:
                 shown[cause.key] = max(shown.get(cause.key, 0), cause.version)
         for cause in started.causes:
-            if pool := self._board.pool(cause):
+            if pool := self._board.pool(cause, desk.name):
                 pool.running -= 1
                 pool.answered += shown.get(pool.entry.key, 0) >= pool.version
         for key, version in shown.items():
@@ -183,7 +183,7 @@ class Scheduler:
     def _take_back(self, desk: Desk, started: TurnStarted) -> None:
         """What woke a turn that came to nothing is still to be answered."""
         for cause in started.causes:
-            if pool := self._board.pool(cause):
+            if pool := self._board.pool(cause, desk.name):
                 pool.running -= 1
                 self._board.line_up(pool)
             if cause.kind == "message" and cause.run is not None and cause.run in self._accounts:
@@ -215,6 +215,10 @@ class Scheduler:
     def runs_cut_off(self) -> list[str]:
         """The runs that were cut off and not resumed, oldest first."""
         return self._accounts.cut_off
+
+    def is_cut_off(self, run: str) -> bool:
+        """Whether the run was cut off and not resumed."""
+        return self._accounts.is_cut_off(run)
 
     def take_up(self, run: str | None = None) -> list[str]:
         """The turns that were cut off, all or those that work for a run; from here on they are at work."""
@@ -287,7 +291,7 @@ class Scheduler:
         """The turn could not start: at this version of the block its claim was refused, or took nothing."""
         self._accounts.put_down(start.runs, started=False)
         for cause in start.causes:
-            if pool := self._board.pool(cause):
+            if pool := self._board.pool(cause, start.agent):
                 pool.starting -= 1
                 pool.refused[start.agent] = Refusal(version, reason)
         self._board.become_free(self._board.desks[start.agent])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
@@ -20,12 +21,14 @@ class Taking:
     start: Start | None = None
     activation: Activation | None = None
     stopped: bool = False
+    #: Runs that were cut off, and not resumed, wait for it as well.
+    cut_off: bool = False
 
-    def stop(self) -> None:
+    def stop(self, *, cut_off: bool) -> None:
         """Cancel it, now or as soon as it has started."""
-        self.stopped = True
+        self.stopped, self.cut_off = True, cut_off
         if self.activation is not None:
-            self.activation.stop()
+            self.activation.stop(cut_off=cut_off)
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +37,8 @@ class _Seat:
 
     next: tuple[Taking, Activation] | None = None
     called: anyio.Event = field(default_factory=anyio.Event)
+    #: Ends it, when it has begun.
+    scope: anyio.CancelScope = field(default_factory=lambda: anyio.CancelScope(shield=True))
 
 
 class Seats:
@@ -46,41 +51,64 @@ class Seats:
 
     Args:
         see_through: takes one turn.
+        forget: is told of a turn that will not be taken after all.
     """
 
-    def __init__(self, see_through: Callable[[Taking, Activation], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        see_through: Callable[[Taking, Activation], Awaitable[None]],
+        forget: Callable[[Taking], None],
+    ) -> None:
         self._see_through = see_through
+        self._forget = forget
         self._seats: dict[str, _Seat] = {}
-        self._scopes: list[anyio.CancelScope] = []
+        self._scopes: dict[anyio.CancelScope, None] = {}
         self._is_closed = False
 
     def take(self, group: TaskGroup, agent: str, taking: Taking, activation: Activation) -> None:
         """Let the agent take a turn; it has no other one."""
         taking.activation = activation
         if taking.stopped:
-            activation.stop()
+            activation.stop(cut_off=taking.cut_off)
         seat = self._seats.get(agent)
         if seat is None:
             seat = self._seats[agent] = _Seat()
-            group.start_soon(self.last, self._serve, seat, name=f"turns of {agent}")
+            group.start_soon(self._serve, agent, seat, name=f"turns of {agent}")
         seat.next = (taking, activation)
         seat.called.set()
 
-    async def last(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
+    def leave(self, agent: str) -> None:
+        """The agent is gone, and takes no turn."""
+        if (seat := self._seats.pop(agent, None)) is not None:
+            seat.scope.cancel()
+
+    async def last(self, work: Callable[[], Awaitable[None]], scope: anyio.CancelScope | None = None) -> None:
         """Do the work until the seats are closed, whoever is cancelled meanwhile."""
-        with anyio.CancelScope(shield=True) as scope:
-            self._scopes.append(scope)
+        with scope or anyio.CancelScope(shield=True) as lasting:
+            self._scopes[lasting] = None
             if self._is_closed:  # this task has only just begun
-                scope.cancel()
-            await work(*args)
+                lasting.cancel()
+            try:
+                await work()
+            finally:
+                del self._scopes[lasting]
 
     def close(self) -> None:
         """Nobody takes a turn any more."""
         self._is_closed = True
-        for scope in self._scopes:
+        for scope in list(self._scopes):
             scope.cancel()
 
-    async def _serve(self, seat: _Seat) -> None:
+    async def _serve(self, agent: str, seat: _Seat) -> None:
+        try:
+            await self.last(partial(self._take_turns, seat), seat.scope)
+        finally:
+            if self._seats.get(agent) is seat:  # who comes now gets another one: in this nobody would be served
+                del self._seats[agent]
+            if seat.next is not None:
+                self._forget(seat.next[0])
+
+    async def _take_turns(self, seat: _Seat) -> None:
         while True:
             await seat.called.wait()
             following, seat.next, seat.called = seat.next, None, anyio.Event()

@@ -74,16 +74,19 @@ class Activation:
         self._steps = 0
         self._shown: dict[str, Shown] = {}
         self._scope = anyio.CancelScope()
-        self._stopped = False
+        self._stopped = self._cut_off = False
 
     @property
     def id(self) -> str:
         """The turn's."""
         return self._turn.id
 
-    def stop(self) -> None:
-        """Cancel the turn. It ends as cancelled; `run` returns when it has."""
-        self._stopped = True
+    def stop(self, *, cut_off: bool = False) -> None:
+        """Cancel the turn. It ends as cancelled; `run` returns when it has.
+
+        With `cut_off`, what woke it is still to be answered.
+        """
+        self._stopped, self._cut_off = True, cut_off
         self._scope.cancel()
 
     async def run(self) -> Exception | None:
@@ -194,7 +197,12 @@ class Activation:
         answer = self._model.respond(request)
         if not isawaitable(answer):
             raise ModelError(f"{type(self._model).__name__}.respond() is not async; write: async def respond")
-        response: object = await answer
+        try:
+            response: object = await answer
+        except anyio.get_cancelled_exc_class():
+            if _is_cancelled():
+                raise
+            raise ModelError(f"{type(self._model).__name__}.respond() was cancelled from within") from None
         if not isinstance(response, ModelResponse):
             name, kind = type(self._model).__name__, type(response).__name__
             raise ModelError(f"{name}.respond() returned a {kind}; return ModelResponse(text, tool_calls)")
@@ -227,7 +235,7 @@ class Activation:
             if tool.is_async:
                 result = await bound()
             else:
-                result, raised = await self._environment.run_blocking(partial(_settled, bound))
+                result, raised = await self._environment.run_tool(partial(_settled, bound))
                 if raised is not None:
                     raise raised
             if isinstance(result, BlockEdit):
@@ -244,7 +252,7 @@ class Activation:
                 raise
             return Effect.made(text=sayable(f"{call.name} failed: {told(group)}"), ok=False)
         except anyio.get_cancelled_exc_class():
-            if anyio.current_effective_deadline() <= anyio.current_time():
+            if _is_cancelled():
                 raise
             # Nobody has cancelled this turn: the tool raised the exception by itself.
             return Effect.made(text=f"{call.name} failed: it was cancelled from within", ok=False)
@@ -260,7 +268,8 @@ class Activation:
         usage = Usage.made(calls=self._asked)
         if self._usage is not _NOTHING:
             usage += self._usage
-        return End(status, text, error, self._steps, usage, shown)
+        cut_off = self._cut_off and status == "cancelled"
+        return End(status, text, error, self._steps, usage, shown, cut_off=cut_off)
 
 
 @lru_cache(maxsize=1024)
@@ -268,6 +277,11 @@ def _toolbox(agent: Agent) -> tuple[dict[str, Tool], tuple[ToolSpec, ...]]:
     """The tools that an agent may call, by name, and its own ones as a model sees them."""
     tools = {tool.name: tool for tool in (*TOOLS, *agent.toolbox)}
     return tools, tuple(tool.spec for tool in agent.toolbox)
+
+
+def _is_cancelled() -> bool:
+    """Whether this turn is cancelled, or too late; else what it awaits has raised the exception by itself."""
+    return anyio.current_effective_deadline() <= anyio.current_time()
 
 
 def _settled(bound: Callable[[], object]) -> tuple[object, BaseException | None]:

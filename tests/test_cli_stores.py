@@ -253,7 +253,8 @@ def test_a_message_after_a_crash_is_answered_and_told_how_to_resume() -> None:
 
     assert done.exit_code == 0
     assert done.stderr == (
-        f"1 run of this store was cut off. To go on, before the next message:\n  orchestrator runs resume team.py:team {id} --store s.db\n"
+        "1 run of this store was cut off. To go on, before the next message:\n"
+        f"  orchestrator runs resume team.py:team {id} --store s.db\n"
     )
     resumed = orchestrate("runs", "resume", "team.py:team", id[-8:], "--store", "s.db", "--json")
     document = json.loads(resumed.stdout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
@@ -90,9 +91,17 @@ class SQLiteStore:
         if writer is None:
             raise StoreError(f"{self._path!r} is not open to write; await store.open() first, as an Orchestrator does")
         piece = Piece(work)
+        interruption: BaseException | None = None
         with anyio.CancelScope(shield=True):  # from here on it will be known what became of it
-            while not piece.is_settled:
-                await self._see_through(writer, piece)
+            while not piece.is_settled and interruption is None:
+                try:
+                    await self._see_through(writer, piece)
+                except anyio.get_cancelled_exc_class() as cancelled:  # asyncio's own way to cancel knows no shield
+                    interruption = cancelled
+        if interruption is not None:
+            if not piece.is_settled:
+                raise interruption
+            _cancel_again()
         error, piece.error = piece.error, None
         if isinstance(error, sqlite3.Error):  # raised by a read of the work
             raise store_error(self._path, error) from error
@@ -137,7 +146,7 @@ class SQLiteStore:
         joined = self._next
         if joined is not None:
             joined.pieces.append(piece)
-            await joined.told.wait()
+            await _outlast(joined.told)
             return
         led = self._next = _Round()
         led.pieces.append(piece)
@@ -216,6 +225,25 @@ class SQLiteStore:
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.close()
+
+
+async def _outlast(told: anyio.Event) -> None:
+    """Wait for what is sure to come; who is cancelled by asyncio meanwhile is so afterwards."""
+    interruption: BaseException | None = None
+    while not told.is_set():
+        try:
+            await told.wait()
+        except anyio.get_cancelled_exc_class() as cancelled:
+            interruption = cancelled
+    if interruption is not None:
+        raise interruption
+
+
+def _cancel_again() -> None:
+    """What was written has to be told first: the caller's next wait is cancelled instead of this one."""
+    if (task := asyncio.current_task()) is not None:
+        task.uncancel()
+        task.cancel()
 
 
 def _looked(reader: sqlite3.Connection, work: Callable[[CommittedRows], _T]) -> _T:
