@@ -45,7 +45,8 @@ SELECT id, body FROM runs ORDER BY number;
 SELECT id, body FROM runs WHERE status = ? OR id IN (SELECT value FROM json_each(?)) ORDER BY number;
 
 -- name: put_run
-INSERT INTO runs (id, body) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body;
+INSERT INTO runs (id, body, status) VALUES (?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET body = excluded.body, status = excluded.status;
 
 -- name: turn
 SELECT body FROM turns WHERE id = ?;
@@ -57,7 +58,8 @@ WHERE turns.run = ?1 OR turns.id IN (SELECT turn FROM turns_of_others WHERE run 
 ORDER BY turns.number;
 
 -- name: put_turn
-INSERT INTO turns (id, body) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body;
+-- The run that is charged for a turn stays the same.
+INSERT INTO turns (id, body, run) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body;
 
 -- name: add_turn_of_another
 INSERT INTO turns_of_others (run, turn) VALUES (?, ?) ON CONFLICT DO NOTHING;

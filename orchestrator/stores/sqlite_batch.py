@@ -42,12 +42,14 @@ class Table(Generic[Row]):
     one: str
     put: str
     delete: str = ""
+    #: What else than key and body is a column, since rows are found by it.
+    beside: Callable[[Row], tuple[str, ...]] = lambda row: ()
 
 
 BLOCKS: Final = Table(BlockState, "block", "put_block", "delete_block")
 AGENTS: Final = Table(AgentRecord, "agent", "put_agent", "delete_agent")
-RUNS: Final = Table(RunRecord, "run", "put_run")
-TURNS: Final = Table(TurnRecord, "turn", "put_turn")
+RUNS: Final = Table(RunRecord, "run", "put_run", beside=lambda run: (run.status,))
+TURNS: Final = Table(TurnRecord, "turn", "put_turn", beside=lambda turn: (turn.run,))
 JOURNAL: Final = Table(JournalEntry, "answer", "put_answer")
 EFFECTS: Final = Table(Effect, "effect", "put_effect")
 _TABLES: Final[tuple[Table[Any], ...]] = (BLOCKS, AGENTS, RUNS, TURNS, JOURNAL, EFFECTS)
@@ -207,7 +209,8 @@ class Batch:
             if deleted := self._deleted.get(table.one):
                 connection.executemany(SQL[table.delete], deleted)
             if rows := self._rows[table.one]:
-                connection.executemany(SQL[table.put], [(*key, body) for key, (_, body) in rows.items()])
+                values = [(*key, body, *table.beside(row)) for key, (row, body) in rows.items()]
+                connection.executemany(SQL[table.put], values)
         if self.forgotten:
             connection.executemany(SQL["delete_messages"], [(agent,) for agent in self.forgotten])
         revisions = [(key, revision.version, body) for key, made in self.history.items() for revision, body in made]

@@ -21,7 +21,7 @@ CREATE TABLE runs (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
     body TEXT NOT NULL,
-    status TEXT GENERATED ALWAYS AS (json_extract(body, '$.status')) VIRTUAL
+    status TEXT NOT NULL
 );
 
 CREATE INDEX runs_by_status ON runs (status);
@@ -30,7 +30,7 @@ CREATE TABLE turns (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
     body TEXT NOT NULL,
-    run TEXT GENERATED ALWAYS AS (json_extract(body, '$.run')) VIRTUAL
+    run TEXT NOT NULL
 );
 
 CREATE INDEX turns_by_run ON turns (run);
