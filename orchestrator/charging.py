@@ -21,6 +21,8 @@ class Account:
     active: int = 0
     #: It is being ended: nothing more is started for it.
     closing: bool = False
+    #: Its message lies on a desk: until that is taken up, it can only end because it has spent all.
+    asked: bool = False
     #: It was cut off, and nobody has resumed it yet: nothing is started for it, and it does not end.
     cut_off: bool = False
 
@@ -37,6 +39,8 @@ class Accounts:
         self._runs: dict[str, Account] = {}
         #: Those for which nobody is active, so that they may have come to their end.
         self.resting: dict[str, Account] = {}
+        #: And of these, those that may have while others are active.
+        self.ending: dict[str, Account] = {}
         #: How many turns there are, started or only handed out.
         self.active = 0
 
@@ -52,6 +56,10 @@ class Accounts:
         """Whether the run was cut off and not resumed."""
         return id in self._runs and self._runs[id].cut_off
 
+    def is_asked(self, id: str) -> bool:
+        """Whether the message of the run lies on a desk."""
+        return id in self._runs and self._runs[id].asked
+
     @property
     def are_all_cut_off(self) -> bool:
         """Whether nobody is there to pay, not even somebody who has spent all."""
@@ -59,7 +67,21 @@ class Accounts:
 
     def open(self, event: RunStarted) -> None:
         """A run begins."""
-        self._runs[event.run] = self.resting[event.run] = Account(event.max_turns, event.max_usd)
+        self._runs[event.run] = run = Account(event.max_turns, event.max_usd)
+        self._rest(event.run, run)
+
+    def _rest(self, id: str, run: Account) -> None:
+        self.resting[id] = run
+        if not run.asked or run.is_spent:
+            self.ending[id] = run
+
+    def asked(self, id: str, is_asked: bool) -> None:
+        """The message of the run is put on a desk, or taken away from there."""
+        if run := self._runs.get(id):
+            run.asked = is_asked
+            self.ending.pop(id, None)
+            if id in self.resting:
+                self._rest(id, run)
 
     def close(self, id: str) -> None:
         """The run is being ended."""
@@ -70,11 +92,13 @@ class Accounts:
         """The run has ended."""
         self._runs.pop(id, None)
         self.resting.pop(id, None)
+        self.ending.pop(id, None)
 
     def cut(self) -> None:
         """All that goes on was cut off: the runs are set aside, and no turn is at work."""
         self.active = 0
         self.resting.clear()
+        self.ending.clear()
         for run in self._runs.values():
             run.cut_off = True
 
@@ -83,12 +107,14 @@ class Accounts:
         if (found := self._runs.get(id)) and found.cut_off:
             found.cut_off = False
             if not found.active:
-                self.resting[id] = found
+                self._rest(id, found)
 
     def spend(self, id: str, usd: float) -> None:
         """Charge dollars."""
         if found := self._runs.get(id):
             found.usd += usd
+            if id in self.resting:
+                self._rest(id, found)
 
     def hand_out(self, runs: Iterable[str]) -> None:
         """A turn is handed out; the first run pays for it."""
@@ -98,6 +124,7 @@ class Accounts:
                 run.active += 1
                 run.turns += place == 0
                 self.resting.pop(id, None)
+                self.ending.pop(id, None)
 
     def put_down(self, runs: tuple[str, ...], *, started: bool = True) -> None:
         """A turn has ended; or, not started after all, it is not charged."""
@@ -107,7 +134,7 @@ class Accounts:
                 run.active -= 1
                 run.turns -= place == 0 and not started
                 if not run.active and not run.cut_off:
-                    self.resting[id] = run
+                    self._rest(id, run)
 
     def can_pay(self, id: str | None) -> bool:
         """Whether another turn may be charged to the run."""

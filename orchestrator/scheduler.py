@@ -117,6 +117,7 @@ class Scheduler:
         self._accounts.open(event)
         if desk := board.desks.get(event.agent):
             desk.messages.append(Cause.made(kind="message", run=event.run))
+            self._accounts.asked(event.run, True)
             board.line_up(desk)
         board.line_up_all()  # what earlier runs left undone becomes this run's to do
 
@@ -125,6 +126,7 @@ class Scheduler:
         for agent, message in self._unread.pop(event.run, ()):
             if desk := self._board.desks.get(agent):
                 desk.messages.appendleft(message)
+                self._accounts.asked(event.run, True)
                 self._board.line_up(desk)
         self._board.line_up_all()
 
@@ -143,6 +145,7 @@ class Scheduler:
         for cause in event.causes:
             if cause.kind == "message":
                 desk.take_away(cause.run)
+                self._accounts.asked(cause.run or "", False)
             if pool := board.pool(cause, event.agent):
                 pool.starting -= 1
                 pool.running += 1
@@ -191,11 +194,13 @@ class Scheduler:
                     self._unread.setdefault(cause.run, []).append((desk.name, cause))
                 else:
                     desk.messages.appendleft(cause)
+                    self._accounts.asked(cause.run, True)
 
     def _on_run_ended(self, event: RunEnded) -> None:
+        is_asked = self._accounts.is_asked(event.run)
         self._accounts.end(event.run)
         self._unread.pop(event.run, None)
-        for desk in list(self._board.laden.values()):
+        for desk in list(self._board.laden.values()) if is_asked else ():
             desk.take_away(event.run)
             self._board.line_up(desk)
 
@@ -207,6 +212,7 @@ class Scheduler:
         self._accounts.cut()
         for desk in list(self._board.laden.values()):  # a message that waits for its run must not hold up later ones
             for message in desk.messages:
+                self._accounts.asked(message.run or "", False)
                 self._unread.setdefault(message.run or "", []).append((desk.name, message))
             desk.messages.clear()
             self._board.line_up(desk)
@@ -305,10 +311,13 @@ class Scheduler:
         resting = self._accounts.resting
         if not resting:
             return []
-        calls = waiting(self._board, self._accounts, self._team.names)
+        in_flux = self._accounts.active > 0 or self._held or any(run.closing for run in resting.values())
+        runs = self._accounts.ending if in_flux else resting
+        if not runs:
+            return []
+        calls = waiting(runs, self._board, self._accounts, self._team.names, messages=not in_flux)
         judged = [self._judged(id, calls[id]) for id in calls if not resting[id].closing]
         ended = [verdict for verdict in judged if verdict is not None and verdict.outcome != "stuck"]
-        in_flux = self._accounts.active > 0 or self._held or any(run.closing for run in resting.values())
         # Else a turn that works for others may change things, or what they leave undone, or one that was cut off.
         if not ended and not in_flux and not self._cut_off:
             ended = [verdict for verdict in judged if verdict is not None]
@@ -318,7 +327,7 @@ class Scheduler:
 
     def _judged(self, id: str, calls: list[Unanswered]) -> Verdict | None:
         """How a run for which nobody is active stands; None if another run may pay for what it waits for."""
-        if not calls:
+        if not calls and not self._accounts.is_asked(id):
             return Verdict(id, "complete")
         if not self._accounts.resting[id].is_spent:
             return Verdict(id, "stuck", tuple(call.told for call in calls))

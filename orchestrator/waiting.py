@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from orchestrator.board import Board
@@ -18,20 +18,27 @@ class Unanswered(NamedTuple):
     runs: tuple[str, ...]
 
 
-def waiting(board: Board, accounts: Accounts, names: Mapping[str, str]) -> dict[str, list[Unanswered]]:
-    """By resting run, the calls that keep it from being complete. `names` has the declared blocks, by key."""
-    found: dict[str, list[Unanswered]] = {id: [] for id in accounts.resting}
-    for call in _unanswered(board, accounts, names):
+def waiting(
+    runs: Iterable[str], board: Board, accounts: Accounts, names: Mapping[str, str], *, messages: bool
+) -> dict[str, list[Unanswered]]:
+    """By run, the calls that keep it from being complete.
+
+    Args:
+        names: of the declared blocks, by key.
+        messages: whether messages count. A run whose message lies on a desk is known without looking.
+    """
+    found: dict[str, list[Unanswered]] = {id: [] for id in runs}
+    for call in _unanswered(board, accounts, names, messages):
         for id in call.runs:
             if id in found:
                 found[id].append(call)
     return found
 
 
-def _unanswered(board: Board, accounts: Accounts, names: Mapping[str, str]) -> Iterator[Unanswered]:
+def _unanswered(board: Board, accounts: Accounts, names: Mapping[str, str], messages: bool) -> Iterator[Unanswered]:
     for desk in board.laden.values():
         told = Waiting("", (desk.name,), "a message was not answered")
-        for cause in desk.messages:
+        for cause in desk.messages if messages else ():
             yield Unanswered(told, (cause.run or "",))
         for key, writes in desk.writes.items():
             runs = united(*(accounts.going(write.runs) for write in writes))
