@@ -204,6 +204,8 @@ class Orchestrator:
         came to stays. A tool call that was under way is made again, under the same `ToolContext.key`. Turns and
         dollars that it has spent stay spent; its seconds begin anew. A run that has ended is returned as it ended.
 
+        Turns that go on are not held back by `max_concurrency`; new ones are.
+
         A message that comes before a run is resumed lets go of the turns that were cut off: their tasks go back, and
         resuming starts other turns for what they left undone.
 

@@ -107,14 +107,13 @@ class Activation:
         except Exception as error:  # the outermost door of a turn: what goes wrong ends this turn only
             await self._finish("failed", told(error))
             return error
-        except anyio.get_cancelled_exc_class():
-            if self._stopped or anyio.current_time() < self._scope.deadline:
+        except BaseException as error:
+            if not _is_nothing_but_cancelled(error):
+                await self._finish("failed", told(error))
+            elif self._stopped or anyio.current_time() < self._scope.deadline:
                 await self._finish("cancelled", "cancelled")
             else:
                 await self._finish("timed_out", f"took more than {self._agent.timeout:g} seconds")
-            raise
-        except BaseException as error:
-            await self._finish("failed", told(error))
             raise
         return None
 
@@ -282,6 +281,14 @@ def _toolbox(agent: Agent) -> tuple[dict[str, Tool], tuple[ToolSpec, ...]]:
 def _is_cancelled() -> bool:
     """Whether this turn is cancelled, or too late; else what it awaits has raised the exception by itself."""
     return anyio.current_effective_deadline() <= anyio.current_time()
+
+
+def _is_nothing_but_cancelled(error: BaseException) -> bool:
+    """Whether it is a cancellation; that of a task group of trio's own comes in a group."""
+    cancelled = anyio.get_cancelled_exc_class()
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(cancelled)[1] is None
+    return isinstance(error, cancelled)
 
 
 def _settled(bound: Callable[[], object]) -> tuple[object, BaseException | None]:
