@@ -8,11 +8,12 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+import trio
 
-from orchestrator import Agent, ModelRequest, ModelResponse, Orchestrator, Team, ToolCall, tool
+from orchestrator import Agent, Budget, ModelRequest, ModelResponse, Orchestrator, Team, ToolCall, tool
 from orchestrator.events import RunEnded, RunStarted, TurnEnded, TurnStarted
 from orchestrator.stores import MemoryStore
-from orchestrator.testing import simulated_time
+from orchestrator.testing import FunctionModel, simulated_time
 from patterns import domain_knowledge, supervise
 from patterns.tasks import Queue
 
@@ -134,3 +135,46 @@ async def test_a_cancelled_run_costs_nothing_afterwards():
 
     assert scope.cancelled_caught
     assert points.passed == passed, "nobody goes on waiting and looking"
+
+
+async def test_a_model_that_waits_in_a_nursery_of_trios_own_is_cancelled_as_any_other():
+    async def think(request: ModelRequest) -> str:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            nursery.start_soon(trio.sleep_forever)
+        raise AssertionError
+
+    store, team = MemoryStore(), Team("one", [Agent("ann", timeout=50)])
+    async with Orchestrator(team, store, model=FunctionModel(think)) as live:
+        cut_short = await live.run("go", budget=Budget(seconds=10))
+        too_slow = await live.run("go on")
+
+    assert [turn.status for turn in cut_short.turns] == ["cancelled"]
+    assert [turn.status for turn in too_slow.turns] == ["timed_out"]
+
+
+async def test_messages_to_one_agent_that_come_at_once_are_answered_in_order():
+    asked: list[str] = []
+
+    async def think(request: ModelRequest) -> str:
+        asked.append(request.run)
+        await anyio.sleep(1)
+        return f"answer {len(asked)}"
+
+    outputs: dict[str, str] = {}
+
+    async def ask(live: Orchestrator, number: int) -> None:
+        run = await live.run(f"message {number}")
+        outputs[run.id] = run.output
+
+    store = MemoryStore()
+    async with (
+        Orchestrator(Team("one", [Agent("ann")]), store, model=FunctionModel(think)) as live,
+        anyio.create_task_group() as group,
+    ):
+        for number in range(300):
+            group.start_soon(ask, live, number)
+
+    opened = [event.run for event in await store.events(limit=10_000) if isinstance(event, RunStarted)]
+    assert asked == opened
+    assert [outputs[run] for run in opened] == [f"answer {number}" for number in range(1, 301)]
