@@ -302,11 +302,12 @@ class Activity:
             self._let_go(let_go, tx)
             return self._ended(tx, record.id, "cancelled", None)
 
-        try:
-            return await self.commit(given_up)
-        except BaseException:
-            self.scheduler.set_aside(let_go)
-            raise
+        # It goes on from here to its end, so that nobody resumes it meanwhile.
+        going, run = await self._going(record.id, given_up, let_go)
+        del self.going[record.id]
+        going.result = run
+        going.ended.set()
+        return run
 
     def _let_go(self, turns: Iterable[str], tx: Transaction) -> None:
         for turn in turns:
