@@ -1,7 +1,7 @@
 """What goes on in a team that is open: turns are started and seen through, runs come to an end.
 
 Whatever is committed is observed; whatever is observed may call for turns to start and runs to end. That is decided
-synchronously, and handed to two tasks which act on it: what is decided together is written together.
+synchronously, and handed to tasks which act on it: what is decided together is written together.
 """
 
 from __future__ import annotations

@@ -5,17 +5,16 @@ from __future__ import annotations
 import io
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from drawing import on_a_terminal
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
@@ -404,20 +403,7 @@ def test_on_a_terminal_there_is_a_table_for_each_kind_of_finding(monkeypatch: py
     ],
 )
 def test_a_real_terminal_shows_a_bar_and_then_tables(words: list[str], shown: list[bytes]) -> None:
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "130"}
-    command = [sys.executable, "-m", "orchestrator", "bench", *words]
-
-    with subprocess.Popen(command, env=environment, stdout=theirs, stdin=theirs, stderr=subprocess.PIPE) as process:
-        os.close(theirs)
-        read_all = b""
-        with suppress(OSError):  # what a terminal says when the last program has left it
-            while read := os.read(ours, 10_000):
-                read_all += read
-        os.close(ours)
-        assert process.wait(timeout=30) == 0
-        assert process.stderr is not None
-        assert process.stderr.read() == b""
+    read_all = on_a_terminal(130, "bench", *words)
 
     bar, _, after = read_all.rpartition(b"measuring")
     assert b"measuring" in bar

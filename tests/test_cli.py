@@ -6,16 +6,15 @@ import email.message  # noqa: F401 -- newer Pythons import it late, when see_onl
 import io
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from drawing import on_a_terminal
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
@@ -705,25 +704,12 @@ def test_on_a_terminal_the_table_stays_and_output_and_summary_follow(monkeypatch
 
 def test_a_real_terminal_is_drawn_on_and_left_as_it_was() -> None:
     write("team.py", PAIR)
-    ours, theirs = pty.openpty()
-    words = [sys.executable, "-m", "orchestrator", "run", "team.py:team", "hi"]
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "100"}
+    written = on_a_terminal(100, "run", "team.py:team", "hi")
 
-    with subprocess.Popen(words, env=environment, stdout=theirs, stdin=theirs, stderr=subprocess.PIPE) as process:
-        os.close(theirs)
-        drawn = b""
-        with suppress(OSError):  # what a terminal says when the last program has left it
-            while read := os.read(ours, 10_000):
-                drawn += read
-        os.close(ours)
-        assert process.wait(timeout=30) == 0
-        assert process.stderr is not None
-        assert process.stderr.read() == b""
-
-    assert drawn.index(b"\x1b[?25l") < drawn.index(b"\x1b[?25h")  # the cursor is hidden, and comes back
-    table, _, rest = drawn.partition(b"\r\n[bold]noted[/bold] \\x1b]0;x\\x07\r\n\r\n")
+    assert written.index(b"\x1b[?25l") < written.index(b"\x1b[?25h")  # the cursor is hidden, and comes back
+    table, _, rest = written.partition(b"\r\n[bold]noted[/bold] \\x1b]0;x\\x07\r\n\r\n")
     assert b"insert by ann" in table
-    assert b"\x1b]0" not in drawn
+    assert b"\x1b]0" not in written
     assert rest.startswith(b"run complete: 2 turns")
 
 

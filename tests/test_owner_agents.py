@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from owned import look_up, notes, pair, quiet
 
 from orchestrator import (
     Agent,
@@ -21,26 +22,9 @@ from orchestrator import (
     Team,
     UnknownName,
     Wake,
-    tool,
 )
 from orchestrator.stores import MemoryStore
 from orchestrator.testing import FunctionModel, Say, ScriptedModel, edit
-
-notes = Block("notes", "start")
-
-
-@tool
-def look_up(word: str) -> str:
-    """Look a word up."""
-    return f"{word} is a word"
-
-
-def pair() -> Team:
-    return Team("pair", [Agent("ann", blocks=[notes], tools=[look_up]), Agent("bob", blocks=[notes])])
-
-
-def quiet(store: MemoryStore | None = None, team: Team | None = None, **options: Any) -> Orchestrator:
-    return Orchestrator(team or pair(), store, model=FunctionModel(lambda request: f"{request.agent}: ok"), **options)
 
 
 class Waiting(FunctionModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anyio
 import pytest
+from owned import company, opened, organization
 
 from orchestrator import (
     Agent,
@@ -26,20 +27,6 @@ from orchestrator import (
 from orchestrator.events import BlockChanged
 from orchestrator.stores import MemoryStore
 from orchestrator.testing import FunctionModel
-
-organization = Block("organization", "Organization: Letta", "What all should know.", limit=4000)
-policies = Block("company_policies", "Be helpful.", read_only=True)
-
-
-def company() -> Team:
-    supervisor = Agent("supervisor", blocks=[Block("persona", "I am a supervisor"), organization])
-    worker = Agent("worker", blocks=[Block("persona", "I am a worker"), organization.contributor(), policies])
-    return Team("company", [supervisor, worker])
-
-
-def opened(store: MemoryStore | None = None, team: Team | None = None) -> Orchestrator:
-    return Orchestrator(team or company(), store, model=FunctionModel(lambda request: "ok"))
-
 
 # --- create
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
 import anyio
 import pytest
+from owned import look_up, notes, pair, quiet
 from test_resume import MortalStore
 
 from orchestrator import (
@@ -21,27 +21,9 @@ from orchestrator import (
     StoreError,
     Team,
     Wake,
-    tool,
 )
 from orchestrator.stores import MemoryStore
 from orchestrator.testing import FunctionModel, edit
-
-notes = Block("notes", "start")
-
-
-@tool
-def look_up(word: str) -> str:
-    """Look a word up."""
-    return f"{word} is a word"
-
-
-def pair() -> Team:
-    return Team("pair", [Agent("ann", blocks=[notes], tools=[look_up]), Agent("bob", blocks=[notes])])
-
-
-def quiet(store: MemoryStore | None = None, team: Team | None = None, **options: Any) -> Orchestrator:
-    return Orchestrator(team or pair(), store, model=FunctionModel(lambda request: f"{request.agent}: ok"), **options)
-
 
 # --- models
 
