@@ -53,6 +53,12 @@ class Going:
     #: Whether it is in the store, or never will be, is known.
     opened: anyio.Event = field(default_factory=anyio.Event)
 
+    def outcome(self) -> Run:
+        """What it came to; `RunError` if it was let go of before its end."""
+        if self.result is None:
+            raise RunError("the orchestrator was closed before the run had ended")
+        return self.result
+
 
 class Activity:
     """The turns and runs of a team while it is open."""
@@ -258,9 +264,7 @@ class Activity:
                 self._stop_soon(id)
                 raise
             raise
-        if going.result is None:
-            raise RunError("the orchestrator was closed before the run had ended")
-        return going.result
+        return going.outcome()
 
     async def stop(self, id: str, status: RunStatus) -> None:
         """End a run from outside: cancel its turns, but not those that other runs wait for as well."""
@@ -293,9 +297,7 @@ class Activity:
             # Not here: who asks for it may be cancelled, and a run that is being ended must come to its end.
             self._stop_soon(record.id)
             await going.ended.wait()
-            if going.result is None:
-                raise RunError("the orchestrator was closed before the run had ended")
-            return going.result
+            return going.outcome()
         let_go = self.scheduler.take_up(record.id)
 
         def given_up(tx: Transaction) -> Run:

@@ -33,7 +33,10 @@ OrchestratorError
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+#: Of a text that was not found, or found twice, so many characters are quoted.
+_MOST_QUOTED: Final = 120
 
 
 class OrchestratorError(Exception):
@@ -322,5 +325,5 @@ def _status(status: int | None) -> str:
     return "" if status is None else f" (status {status})"
 
 
-def _shortened(text: str, most: int = 120) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MOST_QUOTED else f"{text[: _MOST_QUOTED - 1]}…"

@@ -97,7 +97,7 @@ async def find_run(store: Store, part: str) -> StoredRun:
 
     def work(rows: Reader) -> StoredRun:
         record = run_called(rows, part)
-        return StoredRun(record, tuple(rows.turns(record.id)), (), names_of(rows, WHERE).by_key)
+        return StoredRun(record, tuple(rows.turns(record.id)), (), names(rows))
 
     found = await store.read(work)
     told = await _told_of(store, found)
@@ -133,9 +133,8 @@ def _so_far(turn: TurnRecord, steps: list[StepTaken | ChangeRefused]) -> TurnRec
 
 def list_blocks(rows: Reader) -> list[SeenBlock]:
     """The blocks, in the order of their creation."""
-    names = names_of(rows, WHERE).by_key
-    seen_by = _seen_by(rows)
-    return [SeenBlock(names[block.key], block, seen_by.get(block.key, {})) for block in rows.blocks()]
+    called, seen_by = names(rows), _seen_by(rows)
+    return [SeenBlock(called[block.key], block, seen_by.get(block.key, {})) for block in rows.blocks()]
 
 
 def _seen_by(rows: Reader) -> dict[str, dict[str, str]]:
@@ -166,7 +165,7 @@ def find_history(rows: Reader, name: str) -> BlockHistory:
     left = () if rows.block(name) is not None else tuple(rows.revisions(name))
     key = name if left else key_called(rows, name)
     revisions = left or tuple(rows.revisions(key))
-    return BlockHistory(names_of(rows, WHERE).by_key.get(key, key), key, revisions[::-1])
+    return BlockHistory(names(rows).get(key, key), key, revisions[::-1])
 
 
 def find_revision(history: BlockHistory, version: int) -> Revision:

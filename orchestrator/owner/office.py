@@ -59,7 +59,7 @@ def given_once(where: str, what: str, first: _T | None, named: str | None) -> _T
 
 
 class Office:
-    """What the three have in common: who does the work, and how names are understood."""
+    """What `live.blocks`, `live.agents` and `live.agents.blocks` have in common."""
 
     def __init__(self, activity: Activity, models: Models, check_open: Callable[[], None]) -> None:
         self.activity = activity

@@ -27,9 +27,7 @@ class Written(NamedTuple):
     changed: bool
 
 
-async def set_text(
-    store: Store, name: str, text: str, *, team: Team | None = None, environment: Environment | None = None
-) -> Written:
+async def set_text(store: Store, name: str, text: str, *, team: Team | None = None) -> Written:
     """Give the block of that name another text, as a new version by the owner.
 
     It wakes nobody by itself: whoever it wakes is woken when the team is next given a message. Raises `StoreError` if
@@ -39,7 +37,7 @@ async def set_text(
     Args:
         team: whose guards are asked. Without it none is asked, since a store keeps no functions.
     """
-    environment = environment or Environment()
+    environment = Environment()
 
     def work(tx: Transaction) -> Written:
         if team is not None:
