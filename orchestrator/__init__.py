@@ -1,6 +1,6 @@
 """Teams of agents that share memory blocks. Everything that a user needs, but for stores and test tools."""
 
-from orchestrator.agents import Agent, Wake
+from orchestrator.agents import Agent
 from orchestrator.blame import BlameLine
 from orchestrator.blocks import Attachment, Author, Block, BlockState, Change, Grant, Revision
 from orchestrator.edits import Edit, Insert, Replace, Rethink, Update
@@ -52,7 +52,9 @@ from orchestrator.events import (
     Cause,
     ChangeRefused,
     Event,
+    HandedOver,
     RunEnded,
+    RunSettled,
     RunStarted,
     StepTaken,
     ToolAnswered,
@@ -70,7 +72,8 @@ from orchestrator.resources import shipped
 from orchestrator.runs import Blocks, Budget, Run
 from orchestrator.script import run_sync
 from orchestrator.team import Edge, Team
-from orchestrator.tools import BlockEdit, Tool, ToolContext, tool
+from orchestrator.tools import BlockEdit, HandOff, Tool, ToolContext, tool
+from orchestrator.wakes import Wake
 
 __all__ = [
     "Agent",
@@ -108,6 +111,8 @@ __all__ = [
     "Fresh",
     "Grant",
     "Guarded",
+    "HandOff",
+    "HandedOver",
     "Insert",
     "LineMoved",
     "LiteLLMModel",
@@ -132,6 +137,7 @@ __all__ = [
     "Run",
     "RunEnded",
     "RunError",
+    "RunSettled",
     "RunStarted",
     "StepTaken",
     "Store",

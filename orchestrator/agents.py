@@ -1,4 +1,4 @@
-"""Who acts, and what wakes whom."""
+"""Who acts: a name, instructions, blocks, tools, and what wakes it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestrator.blocks import ENGINE, OWNER, Attachment, Block
-from orchestrator.checks import check_amount, check_count, check_name, check_pure, unusable
+from orchestrator.checks import check_amount, check_count, check_name, unusable
 from orchestrator.errors import DeclarationError
 from orchestrator.ports import Model
 from orchestrator.tools import Tool, as_tool
+from orchestrator.wakes import Wake
 
 #: The tools that an agent has by its grants; no other tool may have one of these names.
 MEMORY_TOOLS: Final = ("memory_insert", "memory_replace", "memory_rethink")
@@ -18,55 +19,6 @@ MEMORY_TOOLS: Final = ("memory_insert", "memory_replace", "memory_rethink")
 #: What bounds a turn by default: model calls, and seconds.
 _STEPS: Final = 50
 _SECONDS: Final = 600.0
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Wake:
-    """What wakes an agent. The same `Wake` on several agents makes them a pool.
-
-    `Wake(block)` wakes each agent that has it when somebody else changes the block; `by` names whose
-    changes count. Wakes coalesce: however much changed, it is one turn.
-
-    `Wake(block, when=function)` looks at the text instead: `function(text)` says whether, or how many,
-    turns the block now calls for. It is looked at after every change and every turn. A call is answered
-    when as many turns that were started for it have ended and were shown the text that calls; then nobody
-    is called until somebody changes the text. Changes by `claim` and `release` do not call again.
-
-    `claim(text, agent)` gives the text with something taken for the agent, or None if there is nothing;
-    it is applied in the transaction that starts the turn, so a pool never takes the same thing twice.
-    `release(text, agent)` gives it back, in the transaction that ends or loses a turn; None if the
-    agent holds nothing. All three functions must be pure.
-    """
-
-    block: Block
-    by: tuple[str, ...] | Iterable[str | Agent] = field(default=(), kw_only=True)
-    when: Callable[[str], int] | None = field(default=None, kw_only=True)
-    claim: Callable[[str, str], str | None] | None = field(default=None, kw_only=True)
-    release: Callable[[str, str], str | None] | None = field(default=None, kw_only=True)
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.block, Block):
-            raise DeclarationError("a wake", f"needs a Block, not {type(self.block).__name__}")
-        where = f"a wake on block {self.block.label!r}"
-        if isinstance(self.by, str):
-            raise DeclarationError(where, f"by is one text; give a tuple: by=({self.by!r},)")
-        if not isinstance(self.by, Iterable):
-            raise DeclarationError(where, f"by is {self.by!r}; give a tuple of names")
-        for name, function in (("when", self.when), ("claim", self.claim), ("release", self.release)):
-            if function is not None:
-                check_pure(where, name, function, "of the text")
-        object.__setattr__(self, "by", tuple(getattr(name, "name", name) for name in self.by))
-        if self.by and self.when:
-            raise DeclarationError(where, "has both by= and when=, but when= looks at the text, whoever wrote it")
-        if self.claim and not self.when:
-            raise DeclarationError(where, "has claim= but no when= to say that there is something to claim")
-        if self.release and not self.claim:
-            raise DeclarationError(where, "has release= but no claim=")
-
-    @property
-    def authors(self) -> tuple[str, ...]:
-        """The names whose changes count; none for everybody's."""
-        return self.by  # type: ignore[return-value]  # normalised in __post_init__
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -131,7 +83,7 @@ class Agent:
             labels.add(attachment.block.label)
         blocks = {id(attachment.block) for attachment in self.attachments}
         for wake in self.wakes:
-            if id(wake.block) not in blocks:
+            if wake.block is not None and id(wake.block) not in blocks:
                 raise DeclarationError(
                     where, f"is woken by block {wake.block.label!r}, which it cannot see; add it to blocks"
                 )
@@ -201,8 +153,8 @@ def _agreed(where: str, what: str, mine: Any, others: Any, default: Any) -> Any:
 
 
 def _united(wakes: Iterable[Wake]) -> Iterable[Wake]:
-    """Each wake once; two plain ones that say the same are one, those with functions are pools of their own."""
-    return {wake if wake.when else (id(wake.block), frozenset(wake.authors)): wake for wake in wakes}.values()
+    """Each wake once; two that say the same are one, those with functions are pools of their own."""
+    return {wake if wake.when else wake.meaning: wake for wake in wakes}.values()
 
 
 def _several(where: str, what: str, given: object) -> Iterable[Any]:

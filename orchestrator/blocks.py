@@ -84,6 +84,7 @@ class Block:
             or overwrites what it was never shown ("last_write_wins").
         placement: "system" (first, cached by providers) or "tail" (last, free to change);
             by default read-only and own blocks go first, shared ones last.
+        overflow: the block that the oldest lines move to when an insertion does not fit; without one it is refused.
         key: tells apart two shared blocks of one label.
     """
 
@@ -97,6 +98,7 @@ class Block:
     guard: Guard | None = field(default=None, kw_only=True)
     rethink: Rethinking = field(default="if_unchanged", kw_only=True)
     placement: Placement | None = field(default=None, kw_only=True)
+    overflow: Block | None = field(default=None, kw_only=True)
     key: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -152,6 +154,11 @@ class Block:
             raise DeclarationError(where, f"placement is {self.placement!r}; choose 'system' or 'tail'")
         if self.guard is not None:
             check_pure(where, "guard", self.guard, "of a Change")
+        if self.overflow is not None and not isinstance(self.overflow, Block):
+            raise DeclarationError(where, f"overflow is {self.overflow!r}; give the Block that old lines move to")
+        if self.overflow is not None and self.overflow.read_only:
+            problem = f"overflows into {self.overflow.label!r}, which is read-only: insertions would change it"
+            raise DeclarationError(where, problem)
 
     def reader(self) -> Attachment:
         """The block for an agent that may only read it."""
@@ -206,6 +213,8 @@ class BlockState(Record):
     metadata: dict[str, Any] = Field(default_factory=dict)
     rethink: Rethinking = "if_unchanged"
     placement: Placement = "tail"
+    #: The key of the block that the oldest lines move to when an insertion does not fit.
+    overflow: str | None = None
     version: int = 1
     #: Who wrote the version.
     by: str = OWNER
@@ -216,8 +225,12 @@ class BlockState(Record):
         return self.key
 
 
-def stored(block: Block, key: str, agent: str | None = None) -> BlockState:
-    """A declared block as it is stored when it is first created: shared, or an agent's own."""
+def stored(block: Block, key: str, agent: str | None = None, overflow: str | None = None) -> BlockState:
+    """A declared block as it is stored when it is first created: shared, or an agent's own.
+
+    Args:
+        overflow: the key of the block that its oldest lines move to.
+    """
     return BlockState(
         key=key,
         label=block.label,
@@ -230,6 +243,7 @@ def stored(block: Block, key: str, agent: str | None = None) -> BlockState:
         metadata=dict(block.metadata),
         rethink=block.rethink,
         placement=block.placement or ("tail" if agent is None and not block.read_only else "system"),
+        overflow=overflow,
     )
 
 

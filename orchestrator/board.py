@@ -26,6 +26,8 @@ class Board:
         #: What wakes the agents that the owner makes. They are there when the log says so.
         self._made: dict[str, Mapping[str, tuple[str, ...]]] = {}
         for entry in team.wakes:
+            if entry.wake.is_sleeptime or entry.wake.full is not None or entry.wake.handoffs is not None:
+                continue
             if entry.wake.when is None:
                 woken = (entry.number, entry.wake.authors, entry.members)
                 self._woken.setdefault(entry.key, []).append(woken)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from orchestrator.agents import Wake
 from orchestrator.blocks import ENGINE, Author, BlockState, Grant, Revision
 from orchestrator.checks import FAILURES
 from orchestrator.edits import Edit, Shown, Update, apply, operation
@@ -17,6 +16,7 @@ from orchestrator.ports import Attached, Effect, Reader, Transaction, TurnRecord
 from orchestrator.prompting import change_text, refusal_text
 from orchestrator.roster import Roster
 from orchestrator.tools import BlockEdit, sayable, told
+from orchestrator.wakes import Wake
 
 
 class ClaimRefused(Exception):

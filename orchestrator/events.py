@@ -17,12 +17,14 @@ RunStatus = Literal["running", "complete", "budget", "waiting", "failed", "cance
 
 
 class Cause(Record):
-    """Why a turn was started: a message, a change that wakes, or a block that calls."""
+    """Why a turn was started: a message, a change that wakes, a block that calls or is nearly full, a handoff; and for
+    sleeptime agents: so many turns of others, or quiescence.
+    """
 
-    kind: Literal["message", "change", "call"]
-    #: The run whose message it is.
+    kind: Literal["message", "change", "call", "full", "handoff", "every", "idle"]
+    #: The run whose message it is, or whose end it comes before.
     run: str | None = None
-    #: The block that changed or calls, at which version, and who wrote that.
+    #: The block that changed, calls or has the note, at which version, and who wrote that.
     key: str | None = None
     label: str | None = None
     version: int = 0
@@ -156,6 +158,16 @@ class RunStarted(_Event):
     max_usd: float | None = None
 
 
+class RunSettled(_Event):
+    """What a run comes to is fixed; sleeptime agents take their turns before it ends."""
+
+    type: Literal["run_settled"] = "run_settled"
+    run: str
+    status: RunStatus
+    output: str
+    error: str | None
+
+
 class RunResumed(_Event):
     """A run that had been cut off goes on."""
 
@@ -216,6 +228,23 @@ class ToolAnswered(_Event):
     ok: bool
 
 
+class HandedOver(_Event):
+    """An agent has handed control to another one; its turn ends in the same transaction."""
+
+    type: Literal["handed_over"] = "handed_over"
+    turn: str
+    run: str
+    runs: tuple[str, ...]
+    agent: str
+    to: str
+    #: The block with the note, at the version that has it.
+    key: str
+    label: str
+    version: int
+    #: Which of the run's handoffs over this block it is, from 1.
+    number: int
+
+
 class TurnEnded(_Event):
     """A turn ended, for once and for all."""
 
@@ -257,7 +286,9 @@ Event = Annotated[
     | AgentModified
     | AgentDeleted
     | ChangeRefused
+    | HandedOver
     | RunStarted
+    | RunSettled
     | RunResumed
     | TurnStarted
     | TurnResumed

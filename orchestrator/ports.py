@@ -102,6 +102,8 @@ class RunRecord(Record):
     agent: str
     text: str
     status: RunStatus = "running"
+    #: What it will end as, once that is fixed; sleeptime agents may still take turns. Output and error are fixed then.
+    settled: RunStatus | None = None
     output: str = ""
     error: str | None = None
     #: When it was opened, in Unix seconds; and what it may spend.
@@ -125,6 +127,9 @@ class TurnRecord(Record):
     #: Whether a task (or the like) was claimed for it when it started, and went back when it ended.
     claimed: bool = False
     given_back: bool = False
+    #: Whom it handed control to at its end, and by which block.
+    handed_to: str | None = None
+    handed_by: str | None = None
     text: str = ""
     error: str | None = None
     steps: int = 0

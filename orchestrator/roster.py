@@ -24,7 +24,11 @@ class Roster:
         self._keys = {block: key for key, block in team.blocks.items()}
         self._releases: dict[str, tuple[Release, ...]] = {}
         for agent in team.members:
-            found = [(wake.release, team.key_of(wake.block)) for wake in agent.wakes if wake.release is not None]
+            found = [
+                (wake.release, team.key_of(wake.block))
+                for wake in agent.wakes
+                if wake.release is not None and wake.block is not None
+            ]
             self._releases[agent.name] = tuple(found)
         self._all_releases = tuple(dict.fromkeys(one for found in self._releases.values() for one in found))
 

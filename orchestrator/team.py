@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from orchestrator.agents import Agent, Wake
+from orchestrator.agents import Agent
 from orchestrator.blocks import OWNER, Attachment, Block, BlockState, Grant, stored
 from orchestrator.checks import check_name
 from orchestrator.errors import DeclarationError, UnknownName
 from orchestrator.naming import Named, Names
 from orchestrator.ports import Attached
+from orchestrator.wakes import Wake
 
 if TYPE_CHECKING:
     from networkx import MultiDiGraph
@@ -31,7 +32,7 @@ class Edge(NamedTuple):
 
 
 class WakeEntry(NamedTuple):
-    """A wake of the team: its number, the stored key of its block, and the agents that have it."""
+    """A wake of the team: its number, the stored key of its block ("" without one), and the agents that have it."""
 
     number: int
     wake: Wake
@@ -90,10 +91,12 @@ class Team:
             for attachment in agent.attachments:
                 blocks[id(attachment.block)] = attachment.block
                 holders.setdefault(id(attachment.block), []).append(agent.name)
+        for block in [*blocks.values()]:
+            blocks |= {id(archive): archive for archive in _archives(block)}
         keys: dict[int, str] = {}
         shared: set[str] = set()
         for identity, block in blocks.items():
-            if len(holders[identity]) == 1:
+            if len(holders.get(identity, ())) == 1:
                 keys[identity] = self.own_key(holders[identity][0], block)
                 continue
             key = f"{self.name}:{block.key or block.label}"
@@ -145,20 +148,18 @@ class Team:
 
     @cached_property
     def blocks(self) -> dict[str, Block]:
-        """The declared blocks by stored key, in the order of their declaration."""
-        found: dict[str, Block] = {}
-        for agent in self.members:
-            for attachment in agent.attachments:
-                found[self._keys[id(attachment.block)]] = attachment.block
-        return found
+        """The declared blocks by stored key, in the order of their declaration; archives last."""
+        declared = [attachment.block for agent in self.members for attachment in agent.attachments]
+        archives = [archive for block in declared for archive in _archives(block)]
+        return {self._keys[id(block)]: block for block in (*declared, *archives)}
 
     @cached_property
     def holders(self) -> dict[str, tuple[tuple[str, Attachment], ...]]:
-        """By stored key, the agents that see the block, each with its attachment."""
-        found: dict[str, list[tuple[str, Attachment]]] = {}
+        """By stored key, the agents that see the block, each with its attachment; nobody may see an archive."""
+        found: dict[str, list[tuple[str, Attachment]]] = {key: [] for key in self.blocks}
         for agent in self.members:
             for attachment in agent.attachments:
-                found.setdefault(self._keys[id(attachment.block)], []).append((agent.name, attachment))
+                found[self._keys[id(attachment.block)]].append((agent.name, attachment))
         return {key: tuple(holders) for key, holders in found.items()}
 
     @cached_property
@@ -169,14 +170,15 @@ class Team:
             for wake in agent.wakes:
                 members.setdefault(wake, []).append(agent.name)
         return tuple(
-            WakeEntry(number, wake, self.key_of(wake.block), tuple(names))
+            WakeEntry(number, wake, self.key_of(wake.block) if wake.block else "", tuple(names))
             for number, (wake, names) in enumerate(members.items())
         )
 
     def initial_state(self, key: str) -> BlockState:
         """The declared block as it is stored when it is first created."""
-        holders = self.holders[key]
-        return stored(self.blocks[key], key, holders[0][0] if len(holders) == 1 else None)
+        holders, block = self.holders[key], self.blocks[key]
+        overflow = self.key_of(block.overflow) if block.overflow else None
+        return stored(block, key, holders[0][0] if len(holders) == 1 else None, overflow)
 
     @cached_property
     def _names(self) -> Names:
@@ -231,3 +233,11 @@ class Team:
             mine = agents.get(agent.name)
             agents[agent.name] = agent if mine is None or mine is agent else mine.merged(agent)
         return Team(self.name, agents.values(), entry=self.entry)
+
+
+def _archives(block: Block) -> Iterator[Block]:
+    """The blocks that a block's oldest lines move to, one after the other; a chain ends, as values are frozen."""
+    archive = block.overflow
+    while archive is not None:
+        yield archive
+        archive = archive.overflow

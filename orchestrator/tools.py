@@ -61,6 +61,18 @@ class BlockEdit(NamedTuple):
     answer: str = ""
 
 
+class HandOff(NamedTuple):
+    """Returned by a tool: hand control to another agent, with a note in a block that both see.
+
+    The note is written, control passes and the turn ends, all in one transaction, after the other tool calls of the
+    step have been made. Refused, as an answer to the model, where the note is refused, or where `to` has no
+    `Wake(block, handoffs=…)` for this agent, or after as many handoffs as that allows.
+    """
+
+    to: str
+    note: BlockEdit
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Tool:
     """A function that a model may call, with what the model needs to know about it."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NamedTuple
 
-from orchestrator.agents import Agent, Wake
+from orchestrator.agents import Agent
 from orchestrator.bench.baseline import wait
 from orchestrator.blocks import Block, Placement
 from orchestrator.messages import ToolCall
 from orchestrator.ports import Model, ModelRequest, ModelResponse
 from orchestrator.team import Team
+from orchestrator.wakes import Wake
 
 _DONE: Final = ModelResponse("done")
 

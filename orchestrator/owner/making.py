@@ -55,6 +55,9 @@ def _wakes(roster: Roster, agent: Agent, keys: Mapping[Block, str]) -> dict[str,
     for wake in agent.wakes:
         if wake.when is not None:
             raise DeclarationError(f"agent {agent.name!r}", "has a Wake with functions; declare it in code")
+        if wake.block is None or wake.full is not None or wake.handoffs is not None:
+            problem = "has a Wake that no agent made live can have; a Wake(block) it can have, the others in code only"
+            raise DeclarationError(f"agent {agent.name!r}", problem)
         for name in wake.authors:
             if name not in roster and name not in (OWNER, agent.name):
                 raise DeclarationError(f"agent {agent.name!r}", f"is woken by {name!r}, who is not in the team")
