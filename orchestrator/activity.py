@@ -16,17 +16,18 @@ from anyio.abc import TaskGroup
 
 from orchestrator.changes import ClaimRefused
 from orchestrator.environment import Environment
-from orchestrator.errors import RunError, Stuck, TurnFailed
+from orchestrator.errors import RunError, Stuck
 from orchestrator.events import Event, RunStatus
 from orchestrator.feed import Feed
 from orchestrator.ledger import Ledger
-from orchestrator.messages import Usage
-from orchestrator.ports import Model, Reader, RunRecord, Store, Transaction, TurnRecord
+from orchestrator.outcomes import Ending, come_to, told
+from orchestrator.ports import Model, RunRecord, Store, Transaction, TurnRecord
 from orchestrator.roster import Roster
-from orchestrator.runs import Run, blocks_of
-from orchestrator.scheduler import Scheduler, Start, Verdict
+from orchestrator.runs import Run
+from orchestrator.scheduler import Scheduler, Start
 from orchestrator.seats import Seats, Taking
 from orchestrator.turn import Activation
+from orchestrator.verdicts import Verdict
 
 _T = TypeVar("_T")
 
@@ -80,6 +81,8 @@ class Activity:
         self.going: dict[str, Going] = {}
         self._models = models
         self._failures: dict[str, Exception] = {}
+        #: Why runs that are being ended fail; sleeptime agents may still take turns for them.
+        self._errors: dict[str, RunError | None] = {}
         self._group: TaskGroup | None = None
         self._is_ended = False
         self._seats = Seats(self._see_through, self._forget)
@@ -285,7 +288,7 @@ class Activity:
             taking.stop(cut_off=any(self.scheduler.is_cut_off(run) for run in taking.runs))
         while any(taking in going.turns for taking in mine):
             await going.turn_ended.wait()
-        await self._close([(id, status, None)])
+        await self._close([Ending(id, status)])
 
     def _stop_soon(self, id: str) -> None:
         assert self._group is not None, "runs go on in a team that is open"
@@ -302,7 +305,9 @@ class Activity:
 
         def given_up(tx: Transaction) -> Run:
             self._let_go(let_go, tx)
-            return self._ended(tx, record.id, "cancelled", None)
+            run = self._ended(tx, Ending(record.id, "cancelled"))
+            assert run is not None, "no round is asked for"
+            return run
 
         # It goes on from here to its end, so that nobody resumes it meanwhile.
         going, run = await self._going(record.id, given_up, let_go)
@@ -334,58 +339,37 @@ class Activity:
 
     async def _conclude(self, verdicts: Iterable[Verdict]) -> None:
         """Runs have come to an end by themselves."""
-        ends: list[tuple[str, RunStatus, RunError | None]] = []
+        endings: list[Ending] = []
         for verdict in verdicts:
             stuck = Stuck(verdict.waiting) if verdict.waiting else None
-            ends.append((verdict.run, "budget" if verdict.outcome == "budget" else "complete", stuck))
-        await self._close(ends)
+            status: RunStatus = "budget" if verdict.outcome == "budget" else "complete"
+            endings.append(Ending(verdict.run, status, stuck, verdict.then_round))
+        await self._close(endings)
 
-    async def _close(self, ends: Sequence[tuple[str, RunStatus, RunError | None]]) -> None:
+    async def _close(self, endings: Sequence[Ending]) -> None:
         """Record the ends of runs and tell whoever waits for them."""
-        runs = await self.commit(lambda tx: [self._ended(tx, *end) for end in ends])
+        runs = await self.commit(lambda tx: [self._ended(tx, ending) for ending in endings])
         for run in runs:
+            if run is None:  # it goes on for a round of the sleeptime agents
+                continue
+            self._errors.pop(run.id, None)
             for turn in run.turns:
                 self._failures.pop(turn.id, None)  # the run's error has it, or it was made good
             if going := self.going.pop(run.id, None):
                 going.result = run
                 going.ended.set()
 
-    def _ended(self, tx: Transaction, id: str, status: RunStatus, error: RunError | None) -> Run:
-        """End the run in the store; what it came to is read in the same transaction."""
-        record, turns = tx.run(id), tx.turns(id)
+    def _ended(self, tx: Transaction, ending: Ending) -> Run | None:
+        """End the run in the store, or fix what it comes to: None. What that is, is read in the same transaction."""
+        record, turns = tx.run(ending.run), tx.turns(ending.run)
         assert record is not None, "a run is stored when it is opened"
-        if status == "complete":
-            error = error or self._failed(turns)
-            status = "failed" if error else "complete"
-        who = record.agent or self.roster.team.entry
-        said = [turn.text for turn in turns if turn.agent == who and turn.status == "done"]
-        record = self.ledger.end_run(tx, record, status, said[-1] if said else "", str(error) if error else None)
-        return told(tx, record, turns, error)
-
-    def _failed(self, turns: Sequence[TurnRecord]) -> TurnFailed | None:
-        """The failure that nobody made good: an agent's last turn, unless its task went back to others."""
-        last = {turn.agent: turn for turn in turns}
-        for turn in last.values():
-            if turn.status in ("failed", "timed_out") and not (turn.claimed and turn.given_back):
-                failure = TurnFailed(turn.agent, turn.status.replace("_", " "), turn.error or "")
-                failure.__cause__ = self._failures.get(turn.id)
-                return failure
-        return None
-
-
-def told(rows: Reader, record: RunRecord, turns: Sequence[TurnRecord], error: RunError | None = None) -> Run:
-    """What a run came to, with the blocks as they are now."""
-    if record.error is None:
-        error = None
-    elif error is None:  # it had ended before, from outside or by itself
-        error = RunError(record.error)
-    charged = tuple(turn for turn in turns if turn.run == record.id)
-    return Run(
-        id=record.id,
-        status=record.status,
-        output=record.output,
-        blocks=blocks_of(rows, f"run {record.id!r}"),
-        turns=charged,
-        usage=sum((turn.usage for turn in charged), Usage()),
-        error=error,
-    )
+        if record.status != "running":
+            return told(tx, record, turns)
+        if record.settled is not None:
+            return told(tx, self.ledger.end_run(tx, record), turns, self._errors.get(record.id))
+        outcome = come_to(record, turns, ending, self.roster.team.entry, self._failures)
+        self._errors[record.id] = outcome.error
+        if ending.then_round:
+            self.ledger.settle_run(tx, record, outcome)
+            return None
+        return told(tx, self.ledger.end_run(tx, record, outcome), turns, outcome.error)

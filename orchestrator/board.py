@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from orchestrator.blocks import OWNER
-from orchestrator.calls import BOOKKEEPING, Desk, Pool
+from orchestrator.calls import BOOKKEEPING, Count, Desk, Pool
 from orchestrator.events import BlockChanged, BlockCreated, Cause
 from orchestrator.team import Team
 
@@ -25,8 +25,15 @@ class Board:
         self._pools_of: dict[str, list[Pool]] = {}
         #: What wakes the agents that the owner makes. They are there when the log says so.
         self._made: dict[str, Mapping[str, tuple[str, ...]]] = {}
+        #: Those for whom turns of others are counted.
+        self._sleepers: dict[str, Desk] = {}
         for entry in team.wakes:
-            if entry.wake.is_sleeptime or entry.wake.full is not None or entry.wake.handoffs is not None:
+            if entry.wake.is_sleeptime:
+                for member in entry.members:
+                    self.desks[member].counts.append(Count(entry))
+                    self._sleepers[member] = self.desks[member]
+                continue
+            if entry.wake.full is not None or entry.wake.handoffs is not None:
                 continue
             if entry.wake.when is None:
                 woken = (entry.number, entry.wake.authors, entry.members)
@@ -63,6 +70,9 @@ class Board:
             return
         desk.messages.clear()
         desk.writes.clear()
+        self._sleepers.pop(agent, None)
+        for count in desk.counts:
+            count.begin_anew()
         self.line_up(desk)
         desk.blind.update(key for key, woken in self._woken.items() if any(agent in names for _, _, names in woken))
         for pool in self._pools_of.get(agent, ()):
@@ -77,6 +87,7 @@ class Board:
 
     def _remove(self, agent: str) -> None:
         del self.desks[agent]
+        self._sleepers.pop(agent, None)
         self.laden.pop(agent, None)
         self.line.pop(agent, None)
         for pool in self._pools_of.pop(agent, ()):
@@ -91,6 +102,8 @@ class Board:
         if desk is None or key not in desk.blind:
             return
         desk.blind.discard(key)
+        if desk.counts:
+            self._sleepers[agent] = desk
         if not desk.busy:
             self._become_idle(desk)
 
@@ -180,6 +193,47 @@ class Board:
                 self.line_up(pool)
             else:
                 self.line.pop(agent, None)
+
+    # --- sleeptime agents
+
+    def turn_ended(self, agent: str, runs: tuple[str, ...]) -> None:
+        """A turn that was no sleeptime agent's has ended: for others it counts."""
+        for desk in self._sleepers.values():
+            if desk.name != agent:
+                for count in desk.counts:
+                    count.add(agent, runs)
+                self.line_up(desk)
+
+    @property
+    def is_round_due(self) -> bool:
+        """Whether a sleeptime agent has something to look at when nobody has anything left to do."""
+        return any(self._due())
+
+    def ask_round(self, run: str) -> None:
+        """Nobody has anything left to do: before the run ends, sleeptime agents take their turns."""
+        for desk, count in list(self._due()):
+            count.before = run
+            self.line_up(desk)
+
+    def _due(self) -> Iterator[tuple[Desk, Count]]:
+        for desk in self._sleepers.values():
+            for count in desk.counts:
+                if count.entry.wake.idle and count.turns:
+                    yield desk, count
+
+    def is_in_round(self, run: str) -> bool:
+        """Whether a sleeptime agent has yet to take its turn before the run ends."""
+        return any(count.before == run for desk in self._sleepers.values() for count in desk.counts)
+
+    def end_round(self, run: str) -> None:
+        """The run has ended, whoever has taken a turn before."""
+        for desk in self._sleepers.values():
+            for count in desk.counts:
+                if count.before == run:
+                    count.before = None
+            self.line_up(desk)
+
+    # --- who is free
 
     def become_free(self, desk: Desk) -> None:
         """The agent has no turn any more."""

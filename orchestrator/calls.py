@@ -33,8 +33,42 @@ class Refusal(NamedTuple):
 
 
 @dataclass(slots=True)
+class Count:
+    """Turns of others, counted for a sleeptime agent since its last turn of this kind."""
+
+    entry: WakeEntry
+    turns: int = 0
+    #: The runs that they worked for.
+    runs: tuple[str, ...] = ()
+    #: The run before whose end the agent takes a turn, as nobody else has anything left to do.
+    before: str | None = None
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether there were as many turns as the agent is woken after."""
+        every = self.entry.wake.every
+        return every is not None and self.turns >= every
+
+    def add(self, agent: str, runs: tuple[str, ...]) -> None:
+        """A turn of another agent has ended."""
+        authors = self.entry.wake.authors
+        if not authors or agent in authors:
+            self.turns += 1
+            self.runs = united(self.runs, runs)
+
+    def begin_anew(self) -> None:
+        """The sleeptime agent takes its turn."""
+        self.turns, self.runs, self.before = 0, (), None
+
+    def take_back(self, runs: tuple[str, ...]) -> None:
+        """Its turn came to nothing: what it was to look at is still to be looked at."""
+        self.turns = max(self.turns, self.entry.wake.every or 1)
+        self.runs = united(runs, self.runs)
+
+
+@dataclass(slots=True)
 class Desk:
-    """What lies before one agent: messages, and changes that wake it."""
+    """What lies before one agent: messages, changes that wake it, and turns of others that it is woken after."""
 
     name: str
     messages: deque[Cause] = field(default_factory=deque)
@@ -42,6 +76,7 @@ class Desk:
     blind: set[str] = field(default_factory=set)
     #: Changes, by the key of the block.
     writes: dict[str, list[Write]] = field(default_factory=dict)
+    counts: list[Count] = field(default_factory=list)
     #: Has a turn, started or only handed out; and one that has started.
     busy: bool = False
     at_work: bool = False
@@ -49,7 +84,7 @@ class Desk:
     @property
     def is_laden(self) -> bool:
         """Whether anything lies there."""
-        return bool(self.messages or self.writes)
+        return bool(self.messages or self.writes) or any(count.is_reached or count.before for count in self.counts)
 
     @property
     def next_message(self) -> str | None:

@@ -19,10 +19,13 @@ class Account:
     usd: float = 0.0
     #: Turns that work for it and have not ended, started or only handed out.
     active: int = 0
-    #: It is being ended: nothing more is started for it.
+    #: It is being ended: nothing more is started for it. And: from outside, whatever it comes to by itself.
     closing: bool = False
+    stopped: bool = False
     #: Its message lies on a desk: until that is taken up, it can only end because it has spent all.
     asked: bool = False
+    #: What it comes to is fixed: only sleeptime agents may still take turns.
+    settled: bool = False
     #: It was cut off, and nobody has resumed it yet: nothing is started for it, and it does not end.
     cut_off: bool = False
 
@@ -83,10 +86,15 @@ class Accounts:
             if id in self.resting:
                 self._rest(id, run)
 
-    def close(self, id: str) -> None:
-        """The run is being ended."""
+    def settle(self, id: str) -> None:
+        """What the run comes to is fixed."""
         if found := self._runs.get(id):
-            found.closing = True
+            found.settled, found.closing = True, found.stopped
+
+    def close(self, id: str) -> None:
+        """The run is being ended from outside."""
+        if found := self._runs.get(id):
+            found.closing = found.stopped = True
 
     def end(self, id: str) -> None:
         """The run has ended."""
@@ -139,7 +147,17 @@ class Accounts:
     def can_pay(self, id: str | None) -> bool:
         """Whether another turn may be charged to the run."""
         found = self._runs.get(id or "")
-        return found is not None and not (found.is_spent or found.closing or found.cut_off)
+        return found is not None and not (found.is_spent or found.closing or found.cut_off or found.settled)
+
+    def can_pay_round(self, id: str) -> bool:
+        """Whether the turn of a sleeptime agent may be charged to the run before it ends."""
+        found = self._runs.get(id)
+        return found is not None and found.settled and not (found.is_spent or found.closing or found.cut_off)
+
+    def is_over_with(self, ended: Iterable[str]) -> bool:
+        """Whether nothing would go on any more if these runs had ended, but for what was cut off."""
+        going = {id for id, run in self._runs.items() if not (run.closing or run.cut_off)}
+        return self.active == 0 and going.issubset(ended)
 
     def charged(self, runs: tuple[str, ...], message: str | None = None) -> tuple[str, ...]:
         """The runs that a turn works for, the one that pays first; none if nobody can pay.

@@ -6,6 +6,7 @@ never lost, a replace is a compare-and-swap, and a rewrite cannot destroy what i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from orchestrator.errors import (
     OutdatedRewrite,
     OverLimit,
     ReadOnly,
+    Since,
     TextNotFound,
     TextNotUnique,
     UnusableText,
@@ -220,6 +222,20 @@ def _lines_with(value: str, text: str) -> list[int]:
 def _check_unchanged(block: BlockState, author: Author, shown: Shown, history: History, fresh: Fresh) -> None:
     if not author.is_agent or block.rethink == "last_write_wins" or shown.version == block.version:
         return
-    for revision in history(shown.version):
+    revisions = list(history(shown.version))
+    for revision in revisions:
         if revision.by != author.name:
-            raise OutdatedRewrite(block.label, shown.version, revision.by, fresh)
+            raise OutdatedRewrite(block.label, shown.version, revision.by, fresh, _since(shown, revisions))
+
+
+def _since(shown: Shown, revisions: Iterable[Revision]) -> Since:
+    """What the revisions, newest first, have added to the text that was shown, and removed from it."""
+    before, now = Counter(shown.value.split("\n")), Counter[str]()
+    wrote: dict[str, str] = {}
+    last = before
+    for revision in reversed(list(revisions)):
+        now = Counter(revision.value.split("\n"))
+        wrote |= dict.fromkeys(now - last, revision.by)
+        last = now
+    added = tuple((wrote[line], line) for line in (now - before).elements() if line)
+    return Since(added, tuple(line for line in (before - now).elements() if line))

@@ -10,7 +10,7 @@ from typing import Any, Final, Self, overload
 import anyio
 from anyio.abc import TaskGroup
 
-from orchestrator.activity import Activity, told
+from orchestrator.activity import Activity
 from orchestrator.blocks import Attachment, BlockState
 from orchestrator.checks import check_count, unusable
 from orchestrator.declaring import declare, recalled
@@ -20,6 +20,7 @@ from orchestrator.events import BlockChanged, Event
 from orchestrator.feed import chosen
 from orchestrator.ledger import Ledger
 from orchestrator.models import Models
+from orchestrator.outcomes import told
 from orchestrator.owner import BlockReference, Office, OwnedAgents, OwnedBlocks
 from orchestrator.ports import Model, Reader, RunRecord, Store
 from orchestrator.roster import Roster

@@ -170,12 +170,20 @@ class LineMoved(BlockError):
         self.line = line
 
 
+class Since(NamedTuple):
+    """How a text differs from what somebody was shown."""
+
+    #: Lines that are new, each with who wrote it, and lines that are gone.
+    added: tuple[tuple[str, str], ...] = ()
+    removed: tuple[str, ...] = ()
+
+
 class OutdatedRewrite(BlockError):
-    """A rewrite was based on an older text than the one that is stored now."""
+    """A rewrite was based on an older text than the one that is stored now; `since` says what changed."""
 
     code = "changed"
 
-    def __init__(self, label: str, shown: int, by: str, fresh: Fresh) -> None:
+    def __init__(self, label: str, shown: int, by: str, fresh: Fresh, since: Since | None = None) -> None:
         problem = (
             f"was changed by {by} since you were shown version {shown}; "
             f"base your rewrite on version {fresh.version}, given below"
@@ -183,6 +191,7 @@ class OutdatedRewrite(BlockError):
         super().__init__(label, problem, fresh)
         self.shown = shown
         self.by = by
+        self.since = since or Since()
 
 
 class Guarded(BlockError):

@@ -32,6 +32,11 @@ class Cause(Record):
     #: Which of the team's wakes, by its place in the declaration.
     wake: int | None = None
 
+    @property
+    def is_sleeptime(self) -> bool:
+        """Whether it is a sleeptime agent's: turns that have no other cause never change what a run comes to."""
+        return self.kind in ("every", "idle")
+
 
 class _Event(Record):
     #: Its place in the log: 1, 2, 3, … without gaps.

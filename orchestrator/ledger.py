@@ -17,8 +17,8 @@ from orchestrator.errors import RunError, TurnLost
 from orchestrator.events import (
     RunEnded,
     RunResumed,
+    RunSettled,
     RunStarted,
-    RunStatus,
     StepTaken,
     ToolAnswered,
     TurnEnded,
@@ -27,6 +27,7 @@ from orchestrator.events import (
     TurnStatus,
 )
 from orchestrator.messages import AssistantMessage, Message, ToolCall, ToolMessage, Usage, UserMessage
+from orchestrator.outcomes import Outcome
 from orchestrator.ports import Effect, JournalEntry, ModelResponse, RunRecord, Transaction, TurnRecord
 from orchestrator.prompting import wake_text
 from orchestrator.roster import Roster
@@ -121,15 +122,40 @@ class Ledger:
         error = "its process ended before it did"
         self.end_turn(tx, turn, End("cancelled", error=error, steps=steps, usage=usage, cut_off=True))
 
-    def end_run(self, tx: Transaction, run: RunRecord, status: RunStatus, output: str, error: str | None) -> RunRecord:
-        """A run ends; if it has ended already, it stays as it is."""
+    def settle_run(self, tx: Transaction, run: RunRecord, outcome: Outcome) -> None:
+        """What a run comes to is fixed, whatever the sleeptime agents do before it ends."""
+        error = str(outcome.error) if outcome.error else None
+        tx.put_run(run.having(settled=outcome.status, output=outcome.output, error=error))
+        tx.add_event(
+            RunSettled.made(
+                seq=tx.next_seq(),
+                at=self.environment.now(),
+                run=run.id,
+                status=outcome.status,
+                output=outcome.output,
+                error=error,
+            )
+        )
+
+    def end_run(self, tx: Transaction, run: RunRecord, outcome: Outcome | None = None) -> RunRecord:
+        """A run ends, as what it comes to, or else as was fixed before; one that has ended already stays as it is."""
         if run.status != "running":
             return run
-        run = run.having(status=status, output=output, error=error)
+        if outcome is not None:
+            error = str(outcome.error) if outcome.error else None
+            run = run.having(status=outcome.status, output=outcome.output, error=error)
+        else:
+            assert run.settled is not None, "what it comes to is given, or was fixed"
+            run = run.having(status=run.settled)
         tx.put_run(run)
         tx.add_event(
             RunEnded.made(
-                seq=tx.next_seq(), at=self.environment.now(), run=run.id, status=status, output=output, error=error
+                seq=tx.next_seq(),
+                at=self.environment.now(),
+                run=run.id,
+                status=run.status,
+                output=run.output,
+                error=run.error,
             )
         )
         return run

@@ -135,6 +135,11 @@ class TurnRecord(Record):
     steps: int = 0
     usage: Usage = Usage()
 
+    @property
+    def is_sleeptime(self) -> bool:
+        """Whether it has no other cause than that others took turns: it never changes what a run comes to."""
+        return all(cause.is_sleeptime for cause in self.causes)
+
 
 class JournalEntry(Record):
     """A model's answer, recorded before its tool calls run, with the version of each block it had seen."""

@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from orchestrator.blocks import BlockState
-from orchestrator.errors import BlockError, Fresh
+from orchestrator.errors import BlockError, Fresh, OutdatedRewrite, Since
 from orchestrator.escaping import escape
 from orchestrator.events import Cause
 from orchestrator.resources import shipped
@@ -69,7 +69,10 @@ def refusal_text(error: BlockError) -> str:
     fresh = error.fresh if error.code in _NEEDS_TEXT else None
     if fresh is not None:
         fresh = Fresh(escape(fresh.value), fresh.version, fresh.by)
-    return _template("refusal").render(error=escape(str(error)), fresh=fresh)
+    since = error.since if isinstance(error, OutdatedRewrite) else Since()
+    added = [(by, escape(line)) for by, line in since.added]
+    removed = [escape(line) for line in since.removed]
+    return _template("refusal").render(error=escape(str(error)), fresh=fresh, added=added, removed=removed)
 
 
 def change_text(block: BlockState) -> str:

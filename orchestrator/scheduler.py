@@ -14,12 +14,11 @@ queue of work cannot starve the others.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from orchestrator.board import Board
 from orchestrator.calls import Desk, Pool, Refusal, united
 from orchestrator.charging import Accounts
-from orchestrator.errors import Waiting
 from orchestrator.events import (
     AgentCreated,
     AgentDeleted,
@@ -32,13 +31,14 @@ from orchestrator.events import (
     Event,
     RunEnded,
     RunResumed,
+    RunSettled,
     RunStarted,
     StepTaken,
     TurnEnded,
     TurnStarted,
 )
 from orchestrator.team import Team, WakeEntry
-from orchestrator.waiting import Unanswered, waiting
+from orchestrator.verdicts import Verdict, verdicts
 
 
 class Start(NamedTuple):
@@ -50,14 +50,6 @@ class Start(NamedTuple):
     causes: tuple[Cause, ...]
     #: The wake whose claim has to be made in the transaction that starts the turn.
     claim: WakeEntry | None
-
-
-class Verdict(NamedTuple):
-    """A run has come to an end by itself."""
-
-    run: str
-    outcome: Literal["complete", "budget", "stuck"]
-    waiting: tuple[Waiting, ...] = ()
 
 
 class Scheduler:
@@ -146,6 +138,9 @@ class Scheduler:
             if cause.kind == "message":
                 desk.take_away(cause.run)
                 self._accounts.asked(cause.run or "", False)
+            if cause.is_sleeptime:
+                for count in desk.counts:
+                    count.begin_anew()
             if pool := board.pool(cause, event.agent):
                 pool.starting -= 1
                 pool.running += 1
@@ -167,6 +162,8 @@ class Scheduler:
             self._take_back(desk, started)
         else:
             self._answer(desk, started, event)
+            if not all(cause.is_sleeptime for cause in started.causes):
+                board.turn_ended(event.agent, event.runs)
         board.become_free(desk)
 
     def _answer(self, desk: Desk, started: TurnStarted, event: TurnEnded) -> None:
@@ -189,6 +186,9 @@ class Scheduler:
             if pool := self._board.pool(cause, desk.name):
                 pool.running -= 1
                 self._board.line_up(pool)
+            if cause.is_sleeptime:
+                for count in desk.counts:
+                    count.take_back(started.runs)
             if cause.kind == "message" and cause.run is not None and cause.run in self._accounts:
                 if self._accounts.is_cut_off(cause.run):
                     self._unread.setdefault(cause.run, []).append((desk.name, cause))
@@ -196,7 +196,12 @@ class Scheduler:
                     desk.messages.appendleft(cause)
                     self._accounts.asked(cause.run, True)
 
+    def _on_run_settled(self, event: RunSettled) -> None:
+        self._accounts.settle(event.run)
+        self._board.ask_round(event.run)
+
     def _on_run_ended(self, event: RunEnded) -> None:
+        self._board.end_round(event.run)
         is_asked = self._accounts.is_asked(event.run)
         self._accounts.end(event.run)
         self._unread.pop(event.run, None)
@@ -308,32 +313,9 @@ class Scheduler:
 
     def verdicts(self) -> list[Verdict]:
         """The runs that have come to an end: each is told once. Ask only when `next` has nothing."""
-        resting = self._accounts.resting
-        if not resting:
+        if not self._accounts.resting:
             return []
-        in_flux = self._accounts.active > 0 or self._held or any(run.closing for run in resting.values())
-        runs = self._accounts.ending if in_flux else resting
-        if not runs:
-            return []
-        calls = waiting(runs, self._board, self._accounts, self._team.names, messages=not in_flux)
-        judged = [self._judged(id, calls[id]) for id in calls if not resting[id].closing]
-        ended = [verdict for verdict in judged if verdict is not None and verdict.outcome != "stuck"]
-        # Else a turn that works for others may change things, or what they leave undone, or one that was cut off.
-        if not ended and not in_flux and not self._cut_off:
-            ended = [verdict for verdict in judged if verdict is not None]
-        for verdict in ended:
-            resting[verdict.run].closing = True
-        return ended
-
-    def _judged(self, id: str, calls: list[Unanswered]) -> Verdict | None:
-        """How a run for which nobody is active stands; None if another run may pay for what it waits for."""
-        if not calls and not self._accounts.is_asked(id):
-            return Verdict(id, "complete")
-        if not self._accounts.resting[id].is_spent:
-            return Verdict(id, "stuck", tuple(call.told for call in calls))
-        if any(self._accounts.charged(call.runs) for call in calls):
-            return None
-        return Verdict(id, "budget")
+        return verdicts(self._board, self._accounts, self._team.names, held=bool(self._held), cut=bool(self._cut_off))
 
     def _start_of(self, desk: Desk) -> Start | None:
         if desk.busy:
@@ -355,8 +337,20 @@ class Scheduler:
                 Cause.made(kind="change", key=key, label=last.label, version=last.version, by=last.by, wake=last.wake)
             )
             runs = united(runs, *(write.runs for write in writes))
-        charged = self._accounts.charged(runs, message)
-        return Start(desk.name, charged, tuple(causes), None) if causes and charged else None
+        for count in desk.counts:
+            if count.is_reached:
+                causes.append(Cause.made(kind="every", wake=count.entry.number))
+                runs = united(runs, count.runs)
+        charged = self._accounts.charged(runs, message) if causes else ()
+        return Start(desk.name, charged, tuple(causes), None) if charged else self._start_of_round(desk)
+
+    def _start_of_round(self, desk: Desk) -> Start | None:
+        """The turn of a sleeptime agent before a run ends."""
+        for count in desk.counts:
+            if count.before is not None and self._accounts.can_pay_round(count.before):
+                cause = Cause.made(kind="idle", run=count.before, wake=count.entry.number)
+                return Start(desk.name, (count.before,), (cause,), None)
+        return None
 
     def _start_of_pool(self, pool: Pool) -> Start | None:
         if pool.need <= 0 or pool.broken or not pool.idle:
@@ -393,6 +387,7 @@ _HANDLERS: Final[Mapping[str, Callable[[Scheduler, Any], None]]] = {
     "block_detached": Scheduler._on_detached,
     "run_ended": Scheduler._on_run_ended,
     "run_resumed": Scheduler._on_run_resumed,
+    "run_settled": Scheduler._on_run_settled,
     "run_started": Scheduler._on_run_started,
     "step_taken": Scheduler._on_step_taken,
     "turn_ended": Scheduler._on_turn_ended,

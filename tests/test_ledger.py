@@ -11,6 +11,7 @@ from orchestrator.declaring import declare
 from orchestrator.edits import Shown
 from orchestrator.events import BlockChanged, Cause, ToolAnswered, event_from_json, event_to_json
 from orchestrator.ledger import End, Ledger
+from orchestrator.outcomes import Outcome
 from orchestrator.ports import Effect, ModelResponse, RunRecord, TurnRecord
 from orchestrator.roster import Roster
 from orchestrator.scheduler import Start
@@ -119,7 +120,7 @@ async def test_a_run_ends_once():
     opened = await Opened().open()
 
     def end(tx: Any, status: Any) -> RunRecord:
-        return opened.ledger.end_run(tx, tx.run("run-1"), status, "out", None)
+        return opened.ledger.end_run(tx, tx.run("run-1"), Outcome(status, "out", None))
 
     await opened.store.transact(lambda tx: end(tx, "complete"))
     seen = len(await opened.store.events())
@@ -139,7 +140,7 @@ async def test_every_event_comes_back_from_its_json():
     await opened.answer("ünï 𝄞\nx")
     await opened.answer("again", number=1)
     await opened.store.transact(lambda tx: opened.ledger.end_turn(tx, opened.turn, End("done", "bye")))
-    await opened.store.transact(lambda tx: opened.ledger.end_run(tx, tx.run("run-1"), "complete", "bye", None))
+    await opened.store.transact(lambda tx: opened.ledger.end_run(tx, tx.run("run-1"), Outcome("complete", "bye", None)))
 
     events = await opened.store.events()
     assert {event.type for event in events} >= {

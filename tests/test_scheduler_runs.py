@@ -7,7 +7,7 @@ from scheduler_table import Table, board, crew, open_tasks, pair, put_back, queu
 
 from orchestrator import Agent, Block, Wake
 from orchestrator.errors import Waiting
-from orchestrator.scheduler import Verdict
+from orchestrator.verdicts import Verdict
 
 # --- complete
 

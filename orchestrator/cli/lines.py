@@ -25,6 +25,7 @@ from orchestrator.events import (
     Event,
     RunEnded,
     RunResumed,
+    RunSettled,
     RunStarted,
     ToolAnswered,
     TurnEnded,
@@ -93,6 +94,8 @@ class Lines:
                 return f"{event.run}: message for {event.agent}: {brief(event.text)}"
             case RunResumed():
                 return f"{event.run}: goes on where it was cut off"
+            case RunSettled():
+                return f"{event.run}: will end as {event.status}, after a round of the sleeptime agents"
             case RunEnded() if self._ends:
                 said = brief(event.error or event.output)
                 return f"{event.run}: {event.status}{f': {said}' if said else ''}"
@@ -142,6 +145,8 @@ class Lines:
         return " and ".join(map(self._cause, causes))
 
     def _cause(self, cause: Cause) -> str:
+        if cause.is_sleeptime:
+            return "turns of others" if cause.kind == "every" else "quiescence"
         if cause.kind == "message" or cause.key is None:
             return "the message"
         name = self.names.get(cause.key, cause.label or cause.key)
