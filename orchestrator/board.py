@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from orchestrator.blocks import OWNER
 from orchestrator.calls import BOOKKEEPING, Count, Desk, Pool
 from orchestrator.events import BlockChanged, BlockCreated, Cause
+from orchestrator.ports import Sleep
 from orchestrator.team import Team
+
+
+class Made(NamedTuple):
+    """What wakes an agent that the owner makes: by the key of a block, whose changes; and turns of others."""
+
+    wakes: Mapping[str, tuple[str, ...]]
+    sleeps: tuple[Sleep, ...]
 
 
 class Board:
@@ -24,14 +33,14 @@ class Board:
         self._pools_on: dict[str, list[Pool]] = {}
         self._pools_of: dict[str, list[Pool]] = {}
         #: What wakes the agents that the owner makes. They are there when the log says so.
-        self._made: dict[str, Mapping[str, tuple[str, ...]]] = {}
+        self._made: dict[str, Made] = {}
         #: Those for whom turns of others are counted.
         self._sleepers: dict[str, Desk] = {}
         for entry in team.wakes:
             if entry.wake.is_sleeptime:
+                sleep = Sleep(entry.wake.every, entry.wake.idle, entry.wake.authors)
                 for member in entry.members:
-                    self.desks[member].counts.append(Count(entry))
-                    self._sleepers[member] = self.desks[member]
+                    self._count(self.desks[member], sleep, entry.number)
                 continue
             if entry.wake.full is not None or entry.wake.handoffs is not None:
                 continue
@@ -46,17 +55,24 @@ class Board:
 
     # --- agents come and go
 
-    def join(self, agent: str, wakes: Mapping[str, tuple[str, ...]]) -> None:
-        """An agent that the owner makes, with the keys of the blocks that wake it, and whose changes count."""
-        self._made[agent] = wakes
+    def _count(self, desk: Desk, sleep: Sleep, wake: int | None) -> None:
+        desk.counts.append(Count(sleep, wake))
+        self._sleepers[desk.name] = desk
+
+    def join(self, agent: str, made: Made) -> None:
+        """An agent that the owner makes, with what wakes it."""
+        self._made[agent] = made
 
     def created(self, agent: str) -> None:
         """The agent is there. What happened before does not concern it."""
         if agent not in self._made:  # it was made once, and is now declared, or no longer known
             return
-        self.desks[agent] = Desk(agent)
-        for key, authors in self._made[agent].items():
+        made = self._made[agent]
+        desk = self.desks[agent] = Desk(agent)
+        for key, authors in made.wakes.items():
             self._woken.setdefault(key, []).append((None, authors, (agent,)))
+        for sleep in made.sleeps:
+            self._count(desk, sleep, None)
 
     def deleted(self, agent: str) -> None:
         """The agent is gone, if the owner had made it. One that is declared may come back: until then, nothing
@@ -218,7 +234,7 @@ class Board:
     def _due(self) -> Iterator[tuple[Desk, Count]]:
         for desk in self._sleepers.values():
             for count in desk.counts:
-                if count.entry.wake.idle and count.turns:
+                if count.sleep.idle and count.turns:
                     yield desk, count
 
     def is_in_round(self, run: str) -> bool:

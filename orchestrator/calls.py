@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from orchestrator.checks import FAILURES
 from orchestrator.events import BlockChanged, Cause
+from orchestrator.ports import Sleep
 from orchestrator.team import WakeEntry
 
 #: Changes that the engine makes for a turn; they do not call anybody.
@@ -36,7 +37,9 @@ class Refusal(NamedTuple):
 class Count:
     """Turns of others, counted for a sleeptime agent since its last turn of this kind."""
 
-    entry: WakeEntry
+    sleep: Sleep
+    #: Which of the declared wakes; None for one of an agent that the owner made.
+    wake: int | None
     turns: int = 0
     #: The runs that they worked for.
     runs: tuple[str, ...] = ()
@@ -46,13 +49,11 @@ class Count:
     @property
     def is_reached(self) -> bool:
         """Whether there were as many turns as the agent is woken after."""
-        every = self.entry.wake.every
-        return every is not None and self.turns >= every
+        return self.sleep.every is not None and self.turns >= self.sleep.every
 
     def add(self, agent: str, runs: tuple[str, ...]) -> None:
         """A turn of another agent has ended."""
-        authors = self.entry.wake.authors
-        if not authors or agent in authors:
+        if not self.sleep.by or agent in self.sleep.by:
             self.turns += 1
             self.runs = united(self.runs, runs)
 
@@ -62,7 +63,7 @@ class Count:
 
     def take_back(self, runs: tuple[str, ...]) -> None:
         """Its turn came to nothing: what it was to look at is still to be looked at."""
-        self.turns = max(self.turns, self.entry.wake.every or 1)
+        self.turns = max(self.turns, self.sleep.every or 1)
         self.runs = united(runs, self.runs)
 
 

@@ -106,7 +106,7 @@ class Orchestrator:
         for agent, settings in await self._store.read(lambda rows: recalled(rows, self._roster)):
             self._roster.put(agent)
             self._models.put(agent)
-            activity.scheduler.join(agent.name, dict(settings.wakes))
+            activity.scheduler.join(agent.name, dict(settings.wakes), settings.sleeps)
         while events := await self._store.events(activity.feed.last, _REPLAY):
             activity.observe(events)
         activity.scheduler.cut_off()

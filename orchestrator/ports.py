@@ -69,6 +69,14 @@ class Attached(NamedTuple):
     grant: Grant
 
 
+class Sleep(NamedTuple):
+    """What wakes a sleeptime agent: so many turns of others, quiescence, or both; and whose turns count (none: all)."""
+
+    every: int | None
+    idle: bool
+    by: tuple[str, ...]
+
+
 class AgentSettings(Record):
     """What is known of an agent that its owner made while the team was live, so that it can be made again."""
 
@@ -79,6 +87,7 @@ class AgentSettings(Record):
     tools: tuple[str, ...] = ()
     #: The blocks that wake it, by key, each with the names whose changes count (none for everybody's).
     wakes: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    sleeps: tuple[Sleep, ...] = ()
     max_steps: int
     timeout: float
 

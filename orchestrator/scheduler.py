@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from orchestrator.board import Board
+from orchestrator.board import Board, Made
 from orchestrator.calls import Desk, Pool, Refusal, united
 from orchestrator.charging import Accounts
 from orchestrator.events import (
@@ -37,6 +37,7 @@ from orchestrator.events import (
     TurnEnded,
     TurnStarted,
 )
+from orchestrator.ports import Sleep
 from orchestrator.team import Team, WakeEntry
 from orchestrator.verdicts import Verdict, verdicts
 
@@ -252,12 +253,12 @@ class Scheduler:
 
     # --- agents that the owner makes
 
-    def join(self, agent: str, wakes: Mapping[str, tuple[str, ...]]) -> None:
+    def join(self, agent: str, wakes: Mapping[str, tuple[str, ...]], sleeps: Iterable[Sleep]) -> None:
         """An agent that is not declared, with the keys of the blocks that wake it, and whose changes count.
 
         It is there when the log says that it was created.
         """
-        self._board.join(agent, wakes)
+        self._board.join(agent, Made(wakes, tuple(sleeps)))
 
     def leave(self, agent: str) -> None:
         """The agent is gone."""
@@ -339,7 +340,7 @@ class Scheduler:
             runs = united(runs, *(write.runs for write in writes))
         for count in desk.counts:
             if count.is_reached:
-                causes.append(Cause.made(kind="every", wake=count.entry.number))
+                causes.append(Cause.made(kind="every", wake=count.wake))
                 runs = united(runs, count.runs)
         charged = self._accounts.charged(runs, message) if causes else ()
         return Start(desk.name, charged, tuple(causes), None) if charged else self._start_of_round(desk)
@@ -348,7 +349,7 @@ class Scheduler:
         """The turn of a sleeptime agent before a run ends."""
         for count in desk.counts:
             if count.before is not None and self._accounts.can_pay_round(count.before):
-                cause = Cause.made(kind="idle", run=count.before, wake=count.entry.number)
+                cause = Cause.made(kind="idle", run=count.before, wake=count.wake)
                 return Start(desk.name, (count.before,), (cause,), None)
         return None
 

@@ -341,6 +341,25 @@ async def test_a_sleeptime_agent_that_its_owner_deletes_is_not_waited_for():
     assert turns_of(runs[0]) == ["ann"]
 
 
+async def test_a_sleeptime_agent_that_its_owner_makes_is_woken_also_after_a_reopening(new_store: Callable[[], Store]):
+    store = new_store()
+    both = Team("team", [Agent("ann"), Agent("bob")])
+    model = FunctionModel(lambda request: request.agent)
+    with anyio.fail_after(10):
+        async with Orchestrator(both, store, model=model) as live:
+            wakes = [Wake(every=2, by=["bob"]), Wake(idle=True, by=["ann"])]
+            await live.agents.create("curator", wakes_on=wakes)
+            assert turns_of(await live.run("go", agent="bob")) == ["bob"]
+            assert turns_of(await live.run("go", agent="ann")) == ["ann", "curator"]
+        async with Orchestrator(both, store, model=model) as live:
+            assert turns_of(await live.run("go", agent="bob")) == ["bob"]
+            assert turns_of(await live.run("go", agent="bob")) == ["bob", "curator"]
+            await live.agents.delete("curator")
+            assert turns_of(await live.run("go", agent="ann")) == ["ann"]
+    kinds = [[(cause.kind, cause.wake) for cause in found] for found in await causes(store)]
+    assert kinds == [[("idle", None)], [("every", None)]]
+
+
 def _raise(store: DyingStore):
     raise store.kill()
 

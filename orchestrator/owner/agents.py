@@ -83,7 +83,7 @@ class OwnedAgents:
                 office.ownership.attach(tx, name, key, _grant(block, None))
 
         self._making.add(name)
-        office.activity.scheduler.join(name, made.wakes)
+        office.activity.scheduler.join(name, made.wakes, made.sleeps)
         try:
             await office.commit(work)
         except BaseException:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from orchestrator.agents import Agent
 from orchestrator.blocks import OWNER, Block, BlockState, stored
 from orchestrator.errors import DeclarationError
-from orchestrator.ports import AgentRecord, AgentSettings, Attached
+from orchestrator.ports import AgentRecord, AgentSettings, Attached, Sleep
 from orchestrator.roster import Roster
 
 
@@ -32,11 +32,12 @@ class Making:
             attached.append(Attached(block.label, key, attachment.grant))
         #: By key, whose changes of which blocks wake it.
         self.wakes = _wakes(roster, agent, keys)
+        self.sleeps = tuple(Sleep(w.every, w.idle, w.authors) for w in agent.wakes if w.is_sleeptime)
         self.record = AgentRecord(
             name=agent.name,
             attached=tuple(attached),
             added=tuple(attached),
-            settings=settings(agent, tuple(self.wakes.items())),
+            settings=settings(agent, tuple(self.wakes.items()), self.sleeps),
         )
 
     @property
@@ -55,25 +56,27 @@ def _wakes(roster: Roster, agent: Agent, keys: Mapping[Block, str]) -> dict[str,
     for wake in agent.wakes:
         if wake.when is not None:
             raise DeclarationError(f"agent {agent.name!r}", "has a Wake with functions; declare it in code")
-        if wake.block is None or wake.full is not None or wake.handoffs is not None:
-            problem = "has a Wake that no agent made live can have; a Wake(block) it can have, the others in code only"
-            raise DeclarationError(f"agent {agent.name!r}", problem)
+        if wake.full is not None or wake.handoffs is not None:
+            raise DeclarationError(f"agent {agent.name!r}", "has a Wake with full= or handoffs=; declare it in code")
         for name in wake.authors:
             if name not in roster and name not in (OWNER, agent.name):
                 raise DeclarationError(f"agent {agent.name!r}", f"is woken by {name!r}, who is not in the team")
+        if wake.block is None:
+            continue
         key = keys[wake.block]
         known = wakes.get(key, wake.authors)
         wakes[key] = tuple(dict.fromkeys((*known, *wake.authors))) if known and wake.authors else ()  # () is everybody
     return wakes
 
 
-def settings(agent: Agent, wakes: tuple[tuple[str, tuple[str, ...]], ...]) -> AgentSettings:
+def settings(agent: Agent, wakes: tuple[tuple[str, tuple[str, ...]], ...], sleeps: tuple[Sleep, ...]) -> AgentSettings:
     """What a store keeps of a declaration, besides the blocks."""
     return AgentSettings(
         instructions=agent.instruction_parts,
         model=agent.model if isinstance(agent.model, str) else None,
         tools=tuple(tool.name for tool in agent.toolbox),
         wakes=wakes,
+        sleeps=sleeps,
         max_steps=agent.max_steps,
         timeout=agent.timeout,
     )
