@@ -38,7 +38,7 @@ class Recorded(Scheduler):
         self.log.append(event)
         if event.type == "turn_started":
             self.starting.remove(event.agent)
-        if event.type == "run_ended":
+        if event.type in ("run_settled", "run_ended"):
             self.ending.discard(event.run)
         super().observe(event)
 
@@ -133,6 +133,64 @@ async def test_a_scheduler_that_reads_the_log_of_agents_who_wake_each_other_goes
     (scheduler,) = recorded
     assert len(scheduler.log) > 50
     assert_rebuilt_alike(team, scheduler, slots)
+
+
+@pytest.mark.parametrize("slots", [None, 1, 3])
+@pytest.mark.parametrize("seed", range(6))
+async def test_a_scheduler_that_reads_the_log_of_a_team_with_sleeptime_agents_goes_on_as_the_live_one(
+    recorded, seed, slots
+):
+    random = Random(seed)
+
+    async def think(request: ModelRequest) -> ModelResponse:
+        await anyio.sleep(random.randint(1, 9))
+        if request.step == 1 or random.random() < 0.6 or anyio.current_time() > 500:
+            return ModelResponse("done")
+        label = random.choice(sorted(request.blocks))
+        return ModelResponse("", [ToolCall("memory_insert", {"label": label, "new_string": random.choice("?.")})])
+
+    mixed = mixed_team(random)
+    block = mixed.members[0].attachments[0].block
+    wakes = [Wake(every=3), Wake(every=2, idle=True, by=["a0", "a1"]), Wake(idle=True)]
+    sleepers = [Agent(f"s{n}", blocks=[block], wakes_on=[wake]) for n, wake in enumerate(wakes)]
+    team = Team("mixed", [*mixed.members, *sleepers])
+    live = Orchestrator(team, model=FunctionModel(think), max_concurrency=slots)
+
+    async def ask(name: str) -> None:
+        for _ in range(3):
+            await live.run("go", agent=name, budget=Budget(turns=15))
+
+    async with live, anyio.create_task_group() as group:
+        for name in ("a0", "a1"):
+            group.start_soon(ask, name)
+        await anyio.sleep(500)  # until nobody writes any more
+        group.start_soon(partial(live.run, "the last one", agent="s0", budget=Budget(turns=60)))
+
+    (scheduler,) = recorded
+    assert_rebuilt_alike(team, scheduler, slots)
+    assert_rounds_come_last(scheduler.log)
+
+
+def assert_rounds_come_last(log: list[Any]) -> None:
+    """For a run whose end is fixed, only sleeptime agents start turns, once each; and it ends as was fixed."""
+    settled: dict[str, Any] = {}
+    rounds: list[tuple[str, str]] = []
+    ended = 0
+    for event in log:
+        if event.type == "run_settled":
+            assert settled.setdefault(event.run, event) is event
+        if event.type == "turn_started" and event.run in settled:
+            assert [cause.kind for cause in event.causes] == ["idle"]
+            assert event.causes[0].run == event.run
+            rounds.append((event.run, event.agent))
+        if event.type == "run_ended" and event.run in settled:
+            fixed = settled[event.run]
+            assert (event.status, event.output, event.error) == (fixed.status, fixed.output, fixed.error)
+            ended += 1
+        last = event
+    assert ended == len(settled)
+    assert len(set(rounds)) == len(rounds)
+    assert rounds or last.status == "budget", "before the last run ends there is a round, if it can pay"
 
 
 def mixed_team(random: Random) -> Team:
