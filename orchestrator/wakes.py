@@ -89,6 +89,8 @@ class Wake:
             raise DeclarationError(where, "has claim= but no when= to say that there is something to claim")
         if self.release and not self.claim:
             raise DeclarationError(where, "has release= but no claim=")
+        if self.claim and self.block is not None and self.block.read_only:
+            raise DeclarationError(where, "has claim=, which changes the block in an agent's name, but it is read-only")
         if self.by and self.full is not None:
             raise DeclarationError(where, "has both by= and full=, but full= looks at the text, whoever wrote it")
         if self.block is not None and self.is_sleeptime:

@@ -2,6 +2,18 @@
 
 from patterns.documents import search_documents
 from patterns.domain_knowledge import domain_knowledge
+from patterns.system_config import system_config
 from patterns.task_queue import supervise, task_queue
+from patterns.user_preferences import curate, user_preferences
+from patterns.web_search import web_search
 
-__all__ = ["domain_knowledge", "search_documents", "supervise", "task_queue"]
+__all__ = [
+    "curate",
+    "domain_knowledge",
+    "search_documents",
+    "supervise",
+    "system_config",
+    "task_queue",
+    "user_preferences",
+    "web_search",
+]

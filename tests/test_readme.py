@@ -20,7 +20,13 @@ import pytest
 import orchestrator
 
 CHECKOUT = Path(__file__).parent.parent
-READMES = ("README.md", "orchestrator/README.md", "orchestrator/bench/README.md", "patterns/README.md")
+READMES = (
+    "README.md",
+    "examples/README.md",
+    "orchestrator/README.md",
+    "orchestrator/bench/README.md",
+    "patterns/README.md",
+)
 #: A fenced block, with the comment on the line above it, if there is one.
 FENCED = re.compile(
     r"(?:^<!-- (?P<comment>[^\n]*) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL

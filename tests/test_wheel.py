@@ -89,8 +89,12 @@ def test_the_wheel_names_its_command_and_what_the_command_finds_by_name(built: P
         "console_scripts": {"orchestrator": "orchestrator.cli:main"},
         "orchestrator.models": {"rehearsal": "patterns.rehearsal:RehearsalModel"},
         "orchestrator.teams": {
+            "all_patterns": "patterns.teams:all_patterns_team",
             "domain_knowledge": "patterns.teams:domain_knowledge_team",
+            "handoff_context": "patterns.teams:handoff_context_team",
+            "system_config": "patterns.teams:system_config_team",
             "task_queue": "patterns.teams:task_queue_team",
+            "user_preferences": "patterns.teams:user_preferences_team",
         },
     }
 

@@ -1,0 +1,72 @@
+"""What is known about a user, in a block that agents add to and a curator tidies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from orchestrator import Agent, Attachment, Block, DeclarationError, Grant, Team, Wake, prompt
+
+
+def user_preferences(
+    value: str = "", *, label: str = "user_preferences", limit: int = 10_000, key: str | None = None
+) -> Block:
+    """A block for what is known about one user: agents fit their answers to it, and add what they learn.
+
+    Give it to agents as `.contributor()`, and to who tidies it as `.curator()`; `curate()` does both.
+    """
+    return Block(label, value, prompt("user_preferences_block"), limit=limit, key=key)
+
+
+def curate(
+    curator: Agent,
+    block: Block,
+    agents: Iterable[Agent],
+    *,
+    every: int | None = 5,
+    idle: bool = True,
+    name: str = "curated",
+) -> Team:
+    """A team in which agents add to a block, and a sleeptime agent tidies it. Messages go to the first agent.
+
+    The curator is woken after `every` turns of the agents, and with `idle` when nobody has anything left to do.
+    Its rewrite is refused, with the fresh text, where somebody has written since it was shown the block; so it
+    never destroys what it has not seen. Agents may insert into the block, unless they have it with a grant of
+    their own. Any block that is not read-only can be tidied, not only a user's preferences.
+    """
+    where, members = "curate()", _agents(agents)
+    if not isinstance(block, Block):
+        raise DeclarationError(where, f"its block is of type {type(block).__name__}; give the Block itself")
+    if block.read_only:
+        raise DeclarationError(where, f"block {block.label!r} is read-only, so nobody can tidy it")
+    if any(agent.name == curator.name for agent in members):
+        raise DeclarationError(where, f"{curator.name!r} is both the curator and one of the agents")
+    if every is None and not idle:
+        raise DeclarationError(where, "has neither every= nor idle=True, so nothing would wake the curator")
+    wake = Wake(every=every, idle=idle, by=members)
+    tidying = prompt("user_preferences_curator", label=block.label)
+    return Team(
+        name,
+        [
+            *(_adding(agent, block) for agent in members),
+            curator.merged(Agent(curator.name, tidying, blocks=[block.curator()], wakes_on=[wake])),
+        ],
+    )
+
+
+def _agents(given: object) -> list[Agent]:
+    if isinstance(given, Agent) or not isinstance(given, Iterable):
+        raise DeclarationError("curate()", f"its agents are of type {type(given).__name__}; give a list of them")
+    agents = list(given)
+    if not agents:
+        raise DeclarationError("curate()", "needs at least one agent besides the curator")
+    for agent in agents:
+        if not isinstance(agent, Agent):
+            raise DeclarationError("curate()", f"has a {type(agent).__name__} among its agents")
+    return agents
+
+
+def _adding(agent: Agent, block: Block) -> Agent:
+    """The agent, with the block and with how to use it."""
+    attachment = next((a for a in agent.attachments if a.block is block), Attachment(block, Grant.INSERT))
+    using = prompt("user_preferences_agent", label=block.label, may_add=attachment.grant >= Grant.INSERT)
+    return agent.merged(Agent(agent.name, using, blocks=[attachment]))
