@@ -67,7 +67,7 @@ from orchestrator.messages import AssistantMessage, Message, ToolCall, ToolMessa
 from orchestrator.models.litellm import LiteLLMModel
 from orchestrator.owner import AgentState
 from orchestrator.ports import Model, ModelRequest, ModelResponse, Store
-from orchestrator.prompting import prompt
+from orchestrator.prompting import prompt, use_prompts
 from orchestrator.resources import shipped
 from orchestrator.runs import Blocks, Budget, Run
 from orchestrator.script import run_sync
@@ -173,4 +173,5 @@ __all__ = [
     "shipped",
     "tool",
     "unescape",
+    "use_prompts",
 ]

@@ -23,6 +23,7 @@ from orchestrator.models import Models
 from orchestrator.outcomes import told
 from orchestrator.owner import BlockReference, Office, OwnedAgents, OwnedBlocks
 from orchestrator.ports import Model, Reader, RunRecord, Store
+from orchestrator.prompting import load_prompts
 from orchestrator.roster import Roster
 from orchestrator.runs import Budget, Run
 from orchestrator.stores import MemoryStore
@@ -86,6 +87,7 @@ class Orchestrator:
     async def __aenter__(self) -> Self:
         if self._group is not None:
             raise RunError("this orchestrator was opened before; make a new one")
+        load_prompts()
         await self._store.open(self._environment)
         try:
             await self._recall()

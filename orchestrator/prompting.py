@@ -1,27 +1,23 @@
 """What a model will read: system text, tail, and the sentences that the engine itself says.
 
-Templates are ours (`prompts/`); names and block texts are only ever their variables, escaped, so no
-text can close its element, open another one, or be run as a template.
+Templates are ours (`prompts/`), or those of a user who replaces ours; names and block texts are only ever
+their variables, escaped, so no text can close its element, open another one, or be run as a template.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from orchestrator.blocks import BlockState
 from orchestrator.errors import BlockError, Fresh, OutdatedRewrite, Since
 from orchestrator.escaping import escape
 from orchestrator.events import Cause
-from orchestrator.resources import shipped
+from orchestrator.templates import Templates
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-_FIRST: Final = "These are your memory blocks."
-_LAST: Final = "These are the memory blocks that you share with others, as they are now."
+_templates: Final = Templates()
 
 #: Refusals whose next attempt needs the text as it is now.
 _NEEDS_TEXT: Final = frozenset({"not_found", "not_unique", "line_moved", "changed", "guarded"})
@@ -54,7 +50,7 @@ def system_text(instructions: tuple[str, ...], blocks: Iterable[BlockState]) -> 
 
 def tail_text(blocks: Iterable[BlockState]) -> str:
     """What a model reads last: the shared blocks, which others may change at any time; "" without any."""
-    return _memory_blocks(_LAST, tuple(_view(block) for block in blocks if block.placement == "tail"))
+    return _memory_blocks(tuple(_view(block) for block in blocks if block.placement == "tail"), shared=True)
 
 
 def wake_text(causes: Sequence[Cause], before: str = "", after: str = "") -> str:
@@ -72,12 +68,13 @@ def refusal_text(error: BlockError) -> str:
     since = error.since if isinstance(error, OutdatedRewrite) else Since()
     added = [(by, escape(line)) for by, line in since.added]
     removed = [escape(line) for line in since.removed]
-    return _template("refusal").render(error=escape(str(error)), fresh=fresh, added=added, removed=removed)
+    return _templates.take("refusal").render(error=escape(str(error)), fresh=fresh, added=added, removed=removed)
 
 
 def change_text(block: BlockState) -> str:
     """The answer to a change that was made."""
-    return f"Done: {block.label} is at version {block.version}, {len(block.value):,} of {block.limit:,} characters."
+    size, limit = f"{len(block.value):,}", f"{block.limit:,}"
+    return _templates.take("change").render(label=block.label, version=block.version, size=size, limit=limit)
 
 
 def prompt(name: str, **variables: object) -> str:
@@ -85,7 +82,27 @@ def prompt(name: str, **variables: object) -> str:
 
     Variables are put in as they are: `escape` what others wrote.
     """
-    return _template(name).render(**variables).strip()
+    return _templates.take(name).render(**variables).strip()
+
+
+def use_prompts(folder: str | Path | None) -> None:
+    """Let the templates of a folder replace those of the same names that come with the package; None: none of them.
+
+    It holds for every team of this process, from the next text on. Call it before teams are declared: patterns put
+    instructions and descriptions into agents and blocks then. The variable `ORCHESTRATOR_PROMPTS` does the same
+    without code, and `orchestrator prompts copy FOLDER` makes copies to edit.
+
+    `DeclarationError`, and nothing is changed: there is no such folder; or a template of it has a name that none of
+    the package has, is none, or uses a variable that the package's does not use.
+    """
+    _templates.use(None if folder is None else Path(folder))
+    for rendered in (_system, _wake, _memory_blocks):
+        rendered.cache_clear()
+
+
+def load_prompts() -> None:
+    """Load the templates that the environment asks for, so that what is wrong with them is said before a turn is."""
+    _templates.load()
 
 
 def _view(block: BlockState) -> _View:
@@ -94,37 +111,17 @@ def _view(block: BlockState) -> _View:
 
 @lru_cache(maxsize=256)
 def _wake(causes: tuple[_Reason, ...], claimed: str) -> str:
-    return _template("wake").render(causes=causes, claimed=escape(claimed)).strip()
+    return _templates.take("wake").render(causes=causes, claimed=escape(claimed)).strip()
 
 
 @lru_cache(maxsize=256)
 def _system(instructions: tuple[str, ...], blocks: tuple[_View, ...]) -> str:
-    return _template("system").render(instructions=instructions, blocks=_memory_blocks(_FIRST, blocks))
+    return _templates.take("system").render(instructions=instructions, blocks=_memory_blocks(blocks, shared=False))
 
 
 @lru_cache(maxsize=256)
-def _memory_blocks(intro: str, blocks: tuple[_View, ...]) -> str:
+def _memory_blocks(blocks: tuple[_View, ...], *, shared: bool) -> str:
     if not blocks:
         return ""
     shown = [view._replace(description=escape(view.description), value=escape(view.value)) for view in blocks]
-    return _template("blocks").render(intro=intro, blocks=shown)
-
-
-@cache
-def _template(name: str) -> Template:
-    return _environment().get_template(f"{name}.jinja")
-
-
-@cache
-def _environment() -> ImmutableSandboxedEnvironment:
-    from jinja2 import FileSystemLoader, StrictUndefined  # not needed to declare a team
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    environment = ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader(shipped("prompts")),
-        undefined=StrictUndefined,
-        autoescape=False,  # our own escaping: HTML's would show models &#39; for an apostrophe
-        keep_trailing_newline=False,
-    )
-    environment.globals.clear()
-    return environment
+    return _templates.take("blocks").render(shared=shared, blocks=shown)

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator import Block
-
-_DESCRIPTION = (
-    "What the team has learned about its subject, one fact on a line, each with its source."
-    " Add what others will need; do not repeat what stands here."
-)
+from orchestrator import Block, prompt
 
 
 def domain_knowledge(
@@ -18,4 +13,4 @@ def domain_knowledge(
     Give it to agents as `.contributor()`, so that nobody can change what others have found; to one
     agent that tidies it as `.curator()`.
     """
-    return Block(label, value, _DESCRIPTION, limit=limit, key=key)
+    return Block(label, value, prompt("domain_knowledge_block"), limit=limit, key=key)

@@ -25,11 +25,6 @@ from orchestrator import (
 )
 from patterns.tasks import Queue, Task, claim, finished, give_back, legal, ready
 
-_DESCRIPTION = (
-    "The tasks of the team. Each begins with its number and its status: open, claimed by, done by or failed by"
-    " somebody. (after 1, 2) says which tasks have to be done first. Details and results stand indented below."
-)
-
 
 class NewTask(BaseModel):
     """A task to add."""
@@ -47,7 +42,7 @@ def task_queue(value: str = "", *, label: str = "task_queue", limit: int = 50_00
     Its guard lets agents add tasks and settle those that they hold, and nothing else, by whatever tool;
     the owner may change anything.
     """
-    return Block(label, value, _DESCRIPTION, limit=limit, guard=legal, key=key)
+    return Block(label, value, prompt("task_queue_block"), limit=limit, guard=legal, key=key)
 
 
 def supervise(

@@ -13,6 +13,7 @@ import pytest
 from orchestrator import Store
 from orchestrator.models import VARIABLE
 from orchestrator.stores import MemoryStore, SQLiteStore
+from orchestrator.templates import VARIABLE as PROMPTS
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -30,8 +31,9 @@ def ctrl_c_is_not_ignored() -> None:
 
 @pytest.fixture(autouse=True)
 def no_model_by_accident(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's environment decides which model a test asks."""
+    """Nobody's environment decides which model a test asks, and in which words."""
     monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(PROMPTS, raising=False)
 
 
 @pytest.fixture(params=["memory", "sqlite"])

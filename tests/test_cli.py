@@ -136,14 +136,17 @@ def test_help_lists_the_commands_and_loads_no_rich() -> None:
         check=True,
     )
 
+    said = [" ".join(line.split()) for line in done.stdout.splitlines()]
     for line in (
-        "run     Give a team a message and print what it answers.\n",
-        "bench   Measure the built-in workloads, or a TEAM under load.\n",
-        "watch   Follow what happens in a stored team.\n",
-        "runs    Look at the runs of a stored team; resume them.\n",
-        "blocks  Look at the blocks of a stored team, and write to them.\n",
+        "run Give a team a message and print what it answers.",
+        "new Write a small team and its test, to start from.",
+        "bench Measure the built-in workloads, or a TEAM under load.",
+        "watch Follow what happens in a stored team.",
+        "runs Look at the runs of a stored team; resume them.",
+        "blocks Look at the blocks of a stored team, and write to them.",
+        "prompts List the words that models read; copy them, to edit them.",
     ):
-        assert line in done.stdout
+        assert line in said
     assert done.stdout.endswith("\nFalse\n")
 
 
@@ -152,7 +155,7 @@ def test_help_of_run_names_the_variable_and_every_option() -> None:
 
     for word in ("TEAM", "MESSAGE", "ORCHESTRATOR_MODEL"):
         assert word in text
-    for option in ("--model", "--docs", "--workers", "--json", "--max-turns", "--timeout", "--store"):
+    for option in ("--model", "--docs", "--workers", "--json", "--max-turns", "--timeout", "--store", "--prompts"):
         assert option in text
 
 

@@ -13,6 +13,7 @@ from zipfile import ZipFile
 import pytest
 
 CHECKOUT = Path(__file__).parent.parent
+SKELETONS = {"domain_knowledge", "handoff_context", "system_config", "task_queue", "user_preferences"}
 INFO = "sharedblocks-0.1.0.dist-info"
 
 
@@ -57,6 +58,7 @@ def test_the_wheel_has_both_packages_with_their_data_and_nothing_else(built: Pat
     assert {name.partition("/")[0] for name in names} == {"orchestrator", "patterns", INFO}
     assert any(name.startswith("orchestrator/prompts/") for name in names)
     assert any(name.startswith("orchestrator/documents/") for name in names)
+    assert {f"patterns/skeletons/{stem}.py" for name in SKELETONS for stem in (name, f"test_{name}")} < names
 
 
 def test_a_wheel_built_from_the_checkout_is_the_one_built_from_the_sdist(built: Path, tmp_path: Path) -> None:
@@ -88,6 +90,7 @@ def test_the_wheel_names_its_command_and_what_the_command_finds_by_name(built: P
     assert {group: dict(entry_points[group]) for group in entry_points.sections()} == {
         "console_scripts": {"orchestrator": "orchestrator.cli:main"},
         "orchestrator.models": {"rehearsal": "patterns.rehearsal:RehearsalModel"},
+        "orchestrator.skeletons": {name: f"patterns.skeletons.{name}" for name in SKELETONS},
         "orchestrator.teams": {
             "all_patterns": "patterns.teams:all_patterns_team",
             "domain_knowledge": "patterns.teams:domain_knowledge_team",

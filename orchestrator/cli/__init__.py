@@ -17,12 +17,14 @@ from orchestrator.cli.lines import document, failure
 from orchestrator.cli.loading import DISTRIBUTION, load
 from orchestrator.cli.running import ask
 from orchestrator.cli.showing import answered, progress, silence
+from orchestrator.cli.starting import new
 from orchestrator.cli.stored import saying_why, store_at
 from orchestrator.cli.stored_blocks import blocks
 from orchestrator.cli.stored_runs import runs, tell_cut_off
 from orchestrator.cli.terminal import announce, fail
 from orchestrator.cli.watching import watch
-from orchestrator.cli.words import AsJson, Docs, ModelName, TeamWord, Workers, options_given
+from orchestrator.cli.wording import choose_prompts, templates
+from orchestrator.cli.words import AsJson, Docs, ModelName, Prompts, TeamWord, Workers, options_given
 from orchestrator.runs import Budget
 
 # Plain help and plain errors: they read the same on a terminal, in a pipe and in a README, and need no rich.
@@ -62,6 +64,7 @@ def run(
     model: ModelName = None,
     docs: Docs = None,
     workers: Workers = None,
+    prompts: Prompts = None,
     store: Annotated[
         str | None,
         typer.Option(
@@ -90,6 +93,7 @@ def run(
     # In a document for programs, nothing that the team's own code prints may stand.
     aside = redirect_stdout(sys.stderr) if as_json else nullcontext()
     with saying_why(), aside:
+        choose_prompts(prompts)
         loaded = load(team, options_given(docs, workers))
         announce(loaded, model)
         asked = partial(
@@ -100,7 +104,7 @@ def run(
             budget=Budget(turns=max_turns, seconds=timeout),
             stage=silence if as_json else progress,
             store=None if store is None else store_at(store),
-            tell_cut_off=None if store is None else partial(tell_cut_off, team, store, model, docs, workers),
+            tell_cut_off=None if store is None else partial(tell_cut_off, team, store, model, docs, workers, prompts),
         )
         answer = anyio.run(asked)
     typer.echo(document(answer.run) if as_json else answered(answer))
@@ -108,7 +112,9 @@ def run(
         fail(failure(answer.run), 1)
 
 
+app.command()(new)
 app.command()(bench)
 app.command()(watch)
 app.add_typer(runs, name="runs")
 app.add_typer(blocks, name="blocks")
+app.add_typer(templates, name="prompts")

@@ -14,6 +14,8 @@ import typer
 
 from orchestrator.cli.loading import load
 from orchestrator.cli.terminal import announce, fail, is_terminal
+from orchestrator.cli.wording import choose_prompts
+from orchestrator.cli.words import Prompts
 from orchestrator.errors import DeclarationError, ModelNotFound, OrchestratorError
 from orchestrator.runs import Budget
 
@@ -71,6 +73,7 @@ def bench(
         typer.Option(metavar="FOLDER", exists=True, file_okay=False, help="A folder of documents, as in: run."),
     ] = None,
     workers: Annotated[int | None, typer.Option(metavar="N", help="How many workers, as in: run.")] = None,
+    prompts: Prompts = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
     """Measure the built-in workloads, or a TEAM under load.
@@ -102,6 +105,7 @@ def bench(
     # In a document for programs, nothing that the team's own code prints may stand.
     aside = redirect_stdout(sys.stderr) if as_json else nullcontext()
     with _told(), aside:
+        choose_prompts(prompts)
         if team is None:
             outcome = _suite(only or [], quick, given, as_json)
         else:

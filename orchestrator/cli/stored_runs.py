@@ -20,7 +20,8 @@ from orchestrator.cli.running import Answer, resume
 from orchestrator.cli.showing import answered, progress, silence
 from orchestrator.cli.stored import look, look_around, moment, saying_why, store_at
 from orchestrator.cli.terminal import announce
-from orchestrator.cli.words import AsJson, Docs, ModelName, StorePath, TeamWord, Workers, options_given
+from orchestrator.cli.wording import choose_prompts
+from orchestrator.cli.words import AsJson, Docs, ModelName, Prompts, StorePath, TeamWord, Workers, options_given
 from orchestrator.owner.looking import ListedRun, StoredRun, find_run, list_runs
 from orchestrator.ports import RunRecord
 
@@ -110,6 +111,7 @@ def go_on(
     model: ModelName = None,
     docs: Docs = None,
     workers: Workers = None,
+    prompts: Prompts = None,
     as_json: AsJson = False,
 ) -> None:
     """Go on with runs that were cut off, and print what they answer.
@@ -124,6 +126,7 @@ def go_on(
     # In a document for programs, nothing that the team's own code prints may stand.
     aside = redirect_stdout(sys.stderr) if as_json else nullcontext()
     with saying_why(), aside:
+        choose_prompts(prompts)
         answers: list[Answer] = []
         if look(store, lambda rows: part is not None or any(rows.runs("running"))).found:
             loaded = load(team, options_given(docs, workers))
@@ -157,12 +160,18 @@ def _complain(answers: Sequence[Answer]) -> None:
 
 
 def tell_cut_off(
-    team: str, store: str, model: str | None, docs: Path | None, workers: int | None, found: Sequence[RunRecord]
+    team: str,
+    store: str,
+    model: str | None,
+    docs: Path | None,
+    workers: int | None,
+    prompts: Path | None,
+    found: Sequence[RunRecord],
 ) -> None:
     """Say on stderr which runs were cut off, and by which commands they go on."""
     were = "was" if len(found) == 1 else "were"
     typer.echo(f"{count(len(found), 'run')} of this store {were} cut off. To go on, before the next message:", err=True)
-    given = (("--store", store), ("--model", model), ("--docs", docs), ("--workers", workers))
+    given = (("--store", store), ("--model", model), ("--docs", docs), ("--workers", workers), ("--prompts", prompts))
     options = [word for name, value in given if value is not None for word in (name, str(value))]
     for run in found:
         typer.echo(f"  {visible(shlex.join(['orchestrator', 'runs', 'resume', team, run.id, *options]))}", err=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.models import VARIABLE
+from orchestrator.templates import VARIABLE as PROMPTS_VARIABLE
 
 TeamWord = Annotated[
     str, typer.Argument(metavar="TEAM", help="file.py:object, module:object or the name of a pattern.")
@@ -35,6 +36,18 @@ Docs = Annotated[
 
 Workers = Annotated[
     int | None, typer.Option("--workers", metavar="N", help="How many workers, for a team that lets you choose.")
+]
+
+Prompts = Annotated[
+    Path | None,
+    typer.Option(
+        "--prompts",
+        metavar="FOLDER",
+        exists=True,
+        file_okay=False,
+        help="Templates in place of those that come with the package, as made by: orchestrator prompts copy. Without"
+        f" it: what {PROMPTS_VARIABLE} names.",
+    ),
 ]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
