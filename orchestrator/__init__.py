@@ -3,6 +3,7 @@
 from orchestrator.agents import Agent
 from orchestrator.blame import BlameLine
 from orchestrator.blocks import Attachment, Author, Block, BlockState, Change, Grant, Revision
+from orchestrator.drawing import draw
 from orchestrator.edits import Edit, Insert, Replace, Rethink, Update
 from orchestrator.engine import Orchestrator
 from orchestrator.environment import Environment
@@ -165,6 +166,7 @@ __all__ = [
     "UserMessage",
     "Waiting",
     "Wake",
+    "draw",
     "escape",
     "event_from_json",
     "event_to_json",

@@ -13,6 +13,7 @@ import anyio
 import typer
 
 from orchestrator.cli.benching import bench
+from orchestrator.cli.graphing import graph
 from orchestrator.cli.lines import document, failure
 from orchestrator.cli.loading import DISTRIBUTION, load
 from orchestrator.cli.running import ask
@@ -114,6 +115,7 @@ def run(
 
 app.command()(new)
 app.command()(bench)
+app.command()(graph)
 app.command()(watch)
 app.add_typer(runs, name="runs")
 app.add_typer(blocks, name="blocks")
