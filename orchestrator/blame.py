@@ -23,7 +23,8 @@ class BlameLine(NamedTuple):
 def blame(history: Iterable[Revision]) -> list[BlameLine]:
     """The lines of the last version, each with who wrote it. The history begins with its first version.
 
-    A line that a rewrite left as it was is still its author's; one that was moved is its mover's.
+    A line that a rewrite left as it was is still its author's; one that was moved is its mover's, so the lines of an
+    archive are the engine's that put them there: whose they were is in the history of the block that they came from.
     """
     lines: list[BlameLine] = []
     for revision in history:

@@ -85,6 +85,7 @@ class Block:
         placement: "system" (first, cached by providers) or "tail" (last, free to change);
             by default read-only and own blocks go first, shared ones last.
         overflow: the block that the oldest lines move to when an insertion does not fit; without one it is refused.
+            No agent needs to see that block, or a grant on it.
         key: tells apart two shared blocks of one label.
     """
 

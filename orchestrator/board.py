@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from orchestrator.blocks import OWNER
 from orchestrator.calls import BOOKKEEPING, Count, Desk, Pool
-from orchestrator.events import BlockChanged, BlockCreated, Cause
+from orchestrator.events import BlockChanged, BlockCreated, BlockModified, Cause, ChangeRefused
 from orchestrator.ports import Sleep
 from orchestrator.team import Team
 
@@ -42,9 +42,9 @@ class Board:
                 for member in entry.members:
                     self._count(self.desks[member], sleep, entry.number)
                 continue
-            if entry.wake.full is not None or entry.wake.handoffs is not None:
+            if entry.wake.handoffs is not None:
                 continue
-            if entry.wake.when is None:
+            if entry.wake.when is None and entry.wake.full is None:
                 woken = (entry.number, entry.wake.authors, entry.members)
                 self._woken.setdefault(entry.key, []).append(woken)
                 continue
@@ -140,7 +140,7 @@ class Board:
     def block_created(self, event: BlockCreated) -> None:
         """A block came to be."""
         for pool in self._pools_on.get(event.key, ()):
-            pool.version, pool.by, pool.answered = event.version, OWNER, 0
+            pool.version, pool.by, pool.answered, pool.limit = event.version, OWNER, 0, event.limit
             pool.look(event.value, event.version)
             self.line_up(pool)
 
@@ -160,30 +160,48 @@ class Board:
                     desk.write(event, number)
                     self.line_up(desk)
 
+    def block_modified(self, event: BlockModified) -> None:
+        """A block may have another limit: it may call those who make room, or no longer."""
+        for pool in self._pools_on.get(event.key, ()):
+            pool.resized(event)
+            self.line_up(pool)
+
+    def change_refused(self, event: ChangeRefused) -> None:
+        """A change was not made: where there was no room for it, the block may call those who make room."""
+        for pool in self._pools_on.get(event.key or "", ()):
+            pool.turned_away(event)
+            self.line_up(pool)
+
     def block_deleted(self, key: str) -> None:
         """A block is gone, after nobody saw it any more: it calls nobody."""
         for pool in self._pools_on.get(key, ()):
             pool.wanted, pool.runs, pool.broken = 0, (), ""
             self.line_up(pool)
 
-    def would_wake(self, key: str, author: str, text: str) -> bool:
-        """Whether a change of the block by this author to this text would start somebody's turn."""
+    def would_wake(self, key: str, author: str, text: str | None, limit: int) -> bool:
+        """Whether a change of the block by this author to this text, and this limit, would start somebody's turn; with
+        None the text stays.
+        """
+        if text is None:
+            return any(self.members(pool) and pool.would_be_full(limit) for pool in self._pools_on.get(key, ()))
         return any(
             (not authors or author in authors) and any(key not in self.desks[member].blind for member in members)
             for _, authors, members in self._woken.get(key, ())
-        ) or any(self.members(pool) and pool.would_call(text) for pool in self._pools_on.get(key, ()))
+        ) or any(self.members(pool) and pool.would_call(text, limit) for pool in self._pools_on.get(key, ()))
 
     # --- turns
 
     def pool(self, cause: Cause, agent: str) -> Pool | None:
         """The pool that a turn of the agent was started for, if it was for one."""
-        if cause.kind != "call" or cause.wake is None:
+        if cause.kind not in ("call", "full") or cause.wake is None:
             return None
-        pool = self.pools.get(cause.wake)
-        if pool is not None and pool.entry.key == cause.key and agent in pool.entry.members:
-            return pool
-        # The team was declared with its wakes in another order.
-        return next((other for other in self._pools_on.get(cause.key or "", ()) if agent in other.entry.members), None)
+        may_be = [
+            pool
+            for pool in self._pools_on.get(cause.key or "", ())
+            if agent in pool.entry.members and pool.makes_room == (cause.kind == "full")
+        ]
+        # Of another number is the one of a team that was declared with its wakes in another order.
+        return next((pool for pool in may_be if pool.entry.number == cause.wake), may_be[0] if may_be else None)
 
     def pools_of(self, agent: str) -> Iterable[Pool]:
         """The pools that an agent belongs to."""

@@ -6,13 +6,17 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from orchestrator.blocks import OWNER
 from orchestrator.checks import FAILURES
-from orchestrator.events import BlockChanged, Cause
+from orchestrator.events import BlockChanged, BlockModified, Cause, ChangeRefused
 from orchestrator.ports import Sleep
 from orchestrator.team import WakeEntry
 
 #: Changes that the engine makes for a turn; they do not call anybody.
 BOOKKEEPING = ("claim", "release")
+
+#: Why an insertion is refused because there is no room for it.
+_FULL = ("over_limit", "not_archived")
 
 
 class Write(NamedTuple):
@@ -117,10 +121,11 @@ class Desk:
 
 @dataclass(slots=True)
 class Pool:
-    """A wake with `when`, for one agent or several: what its block calls for, and what was done about it."""
+    """A wake that looks at a text, for one agent or several: what its block calls for, and what was done about it."""
 
     entry: WakeEntry
     text: str = ""
+    limit: int = 0
     #: The version of the text; and of the last change that may call, with its author.
     current: int = 0
     version: int = 0
@@ -150,6 +155,10 @@ class Pool:
 
     def changed(self, event: BlockChanged) -> None:
         """The block has a new text."""
+        self.limit = event.limit
+        if self.makes_room and event.by in self.entry.members:
+            self._condensed(event)
+            return
         is_answered = self.entry.wake.claim is None and self.answered >= self.wanted
         if event.operation not in BOOKKEEPING:
             self.version, self.by, self.answered = event.version, event.by, 0
@@ -158,22 +167,69 @@ class Pool:
         self.look(event.value, event.version)
         self.runs = united(waited, event.runs) if self.wanted else ()
 
+    def call(self, label: str) -> Cause:
+        """Why a turn is to start."""
+        kind, number = "full" if self.makes_room else "call", self.entry.number
+        return Cause.made(kind=kind, key=self.entry.key, label=label, version=self.version, by=self.by, wake=number)
+
+    @property
+    def makes_room(self) -> bool:
+        """Whether it looks at how full the block is."""
+        return self.entry.wake.full is not None
+
+    def _condensed(self, event: BlockChanged) -> None:
+        """One of those who make room has written: they know how long their own text is."""
+        called = self.wanted
+        self.look(event.value, event.version)
+        self.wanted = min(called, self.wanted)
+        self.runs = self.runs if self.wanted else ()
+
+    def resized(self, event: BlockModified) -> None:
+        """The block may have another limit: there is room again, or no longer."""
+        if not self.makes_room or event.limit == self.limit:
+            return
+        called, self.limit = self.wanted, event.limit
+        self.look(self.text, self.current)
+        if self.wanted > called:
+            self.version, self.by, self.answered = self.current, OWNER, 0
+        if not self.wanted:
+            self.runs = ()
+
+    def turned_away(self, event: ChangeRefused) -> None:
+        """A change was refused: where an insertion found no room, that calls, once for each version of the text."""
+        found_no_room = event.code in _FULL and event.operation in ("insert", "archive")
+        if not self.makes_room or not found_no_room or event.by in self.entry.members:
+            return
+        if self.version < self.current:  # written by those who make room, and not known to be too long until now
+            self.version, self.by, self.answered = self.current, event.by, 0
+        self.wanted, self.runs = 1, united(self.runs, (event.run,) if event.run else ())
+
     def look(self, text: str, version: int) -> None:
         """See what the text calls for."""
-        assert self.entry.wake.when is not None, "a pool is a wake that looks at the text"
         self.text, self.current, self.broken = text, version, ""
         try:
-            self.wanted = max(0, int(self.entry.wake.when(text)))
+            self.wanted = max(0, self._called(text, self.limit))
         except FAILURES as error:  # a user's function: the run that needs its answer fails, nothing else
             self.wanted, self.broken = 1, f"when= raised {type(error).__name__}: {error}"
 
-    def would_call(self, text: str) -> bool:
-        """Whether the block would call for somebody if it had this text."""
-        assert self.entry.wake.when is not None, "as above"
+    def would_call(self, text: str, limit: int) -> bool:
+        """Whether the block would call for somebody if it had this text and this limit."""
         try:
-            return int(self.entry.wake.when(text)) > 0
+            return self._called(text, limit) > 0
         except FAILURES:  # then somebody has to be told
             return True
+
+    def would_be_full(self, limit: int) -> bool:
+        """Whether this limit would call those who make room."""
+        return self.makes_room and not self.wanted and self._called(self.text, limit) > 0
+
+    def _called(self, text: str, limit: int) -> int:
+        """How many turns the text calls for."""
+        wake = self.entry.wake
+        if wake.full is not None:
+            return int(len(text) / limit > wake.full)
+        assert wake.when is not None, "a pool is a wake that looks at the text"
+        return int(wake.when(text))
 
     def can_claim(self, agent: str) -> bool:
         """Whether there is something to take for the agent, as far as the text tells."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from orchestrator.blocks import ENGINE, Author, BlockState, Grant, Revision
 from orchestrator.checks import FAILURES
-from orchestrator.edits import Edit, Shown, Update, apply, operation
+from orchestrator.edits import Edit, Insert, Shown, Update, apply, archived, operation
 from orchestrator.environment import Environment
-from orchestrator.errors import BlockError, DeclarationError, ToolError, UnknownLabel
-from orchestrator.events import BlockChanged, BlockCreated, ChangeRefused
+from orchestrator.errors import BlockError, DeclarationError, Fresh, NotArchived, OverLimit, ToolError, UnknownLabel
+from orchestrator.events import BlockChanged, BlockCreated, BlockModified, ChangeRefused
+from orchestrator.overflowing import Fitted
 from orchestrator.ports import Attached, Effect, Reader, Transaction, TurnRecord
 from orchestrator.prompting import change_text, refusal_text
 from orchestrator.roster import Roster
@@ -88,7 +89,22 @@ class Changes:
         _check_fits(stored, declared)
         merged = declared.having(value=stored.value, version=stored.version, by=stored.by)
         if merged != stored:
-            tx.put_block(merged)
+            self.describe(tx, merged)
+
+    def describe(self, tx: Transaction, block: BlockState) -> None:
+        """The block has another limit, description, or the like; its text stays."""
+        tx.put_block(block)
+        tx.add_event(
+            BlockModified(
+                seq=tx.next_seq(),
+                at=self.environment.now(),
+                key=block.key,
+                label=block.label,
+                limit=block.limit,
+                read_only=block.read_only,
+                description=block.description,
+            )
+        )
 
     def claim(self, tx: Transaction, turn: TurnRecord, wake: Wake, key: str) -> tuple[str, str]:
         """The block before and after something was taken from it."""
@@ -118,7 +134,8 @@ class Changes:
         try:
             attached, block = self._find(tx, turn.agent, wanted.label)
             key = block.key
-            text = self.apply(tx, block, wanted.edit, author, attached.grant, shown.get(key))
+            text, moved = self._applied(tx, block, wanted.edit, author, attached.grant, shown.get(key))
+            archives = self._archives(tx, block, moved, turn)
         except BlockError as error:
             self._refused(tx, turn, (key, wanted.label), word, author, error.code, str(error))
             return Effect.made(text=refusal_text(error), ok=False)
@@ -129,8 +146,34 @@ class Changes:
             reason = sayable(f"{name} failed: {told(error)}")
             self._refused(tx, turn, (key, wanted.label), word, author, "tool_failed", reason)
             return Effect.made(text=reason, ok=False)
+        for archive, its_text in archives:
+            self.write(tx, archive, its_text, "archive", Author(ENGINE, turn.id), turn.runs)
         block = self.write(tx, block, text, word, author, turn.runs)
-        return Effect.made(text=wanted.answer or change_text(block), ok=True)
+        archive_label = archives[-1][0].label if archives else ""
+        return Effect.made(text=wanted.answer or change_text(block, len(moved), archive_label), ok=True)
+
+    def _archives(
+        self, tx: Transaction, block: BlockState, moved: Sequence[str], turn: TurnRecord
+    ) -> list[tuple[BlockState, str]]:
+        """The archives that lines of the block move to, each with its text to be, the farthest one first; `NotArchived`
+        says why they cannot. That it is refused is told of the archive, too: somebody may make room there.
+        """
+        found: list[tuple[BlockState, str]] = []
+        fresh, source, author = Fresh(block.value, block.version, block.by), block, Author(ENGINE, turn.id)
+        while moved:
+            archive = tx.block(source.overflow or "")
+            if archive is None:
+                name = (source.overflow or "").partition(":")[2]
+                raise NotArchived(block.label, name, "its owner has deleted it, and may give the block another", fresh)
+            try:
+                text, moved = archived(archive, moved, author, self.roster.guard(archive.key))
+            except BlockError as error:
+                why = _why_not_archived(error)
+                self._refused(tx, turn, (archive.key, archive.label), "archive", author, error.code, why)
+                raise NotArchived(block.label, archive.label, why, fresh) from error
+            found.append((archive, text))
+            source = archive
+        return found[::-1]
 
     def _find(self, rows: Reader, agent: str, label: str) -> tuple[Attached, BlockState]:
         context = self.context(rows, agent)
@@ -148,7 +191,13 @@ class Changes:
         grant: Grant = Grant.RETHINK,
         shown: Shown | None = None,
     ) -> str:
-        """The text of the block after the edit, or a `BlockError` that says why there is none."""
+        """The text of the block after an edit that is no insertion, or a `BlockError` that says why there is none."""
+        assert not isinstance(edit, Insert), "an insertion may move lines to an archive"
+        return self._applied(tx, block, edit, author, grant, shown).text
+
+    def _applied(
+        self, tx: Transaction, block: BlockState, edit: Edit, author: Author, grant: Grant, shown: Shown | None
+    ) -> Fitted:
         return apply(
             block,
             edit,
@@ -241,6 +290,14 @@ class Changes:
                 reason=sayable(reason),
             )
         )
+
+
+def _why_not_archived(error: BlockError) -> str:
+    if isinstance(error, OverLimit):
+        return (
+            f"that would have {error.size:,} characters and its limit is {error.limit:,}; its owner can raise the limit"
+        )
+    return f"that {error.problem}"
 
 
 def _check_fits(stored: BlockState, declared: BlockState) -> None:

@@ -74,12 +74,14 @@ def check_team(rows: Reader, team: Team) -> None:
 
 
 def _former(rows: Reader, team: Team, key: str) -> BlockState | None:
-    """The own block of one agent that has become this shared one, if there is exactly one such."""
-    holders = team.holders[key]
-    if len(holders) == 1:
-        return None
-    stored = [rows.block(team.own_key(agent, attachment.block)) for agent, attachment in holders]
-    found = [block for block in stored if block is not None]
+    """The own block of one agent that has become this shared one, if there is exactly one such; or the archive that now
+    is somebody's own, or nobody's any more.
+    """
+    declared, seen_by = team.blocks[key], [agent for agent, _ in team.holders[key]]
+    keys = [team.own_key(agent, declared) for agent in seen_by if len(seen_by) > 1]
+    if len(seen_by) <= 1 and any(block.overflow is declared for block in team.blocks.values()):
+        keys = [team.shared_key(declared), *(team.own_key(agent.name, declared) for agent in team.members)]
+    found = [block for other in keys if other not in team.blocks and (block := rows.block(other)) is not None]
     return found[0] if len(found) == 1 else None
 
 

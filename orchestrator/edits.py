@@ -7,7 +7,7 @@ never lost, a replace is a compare-and-swap, and a rewrite cannot destroy what i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from orchestrator.errors import (
     TextNotUnique,
     UnusableText,
 )
+from orchestrator.overflowing import Fitted, Insertion, fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,25 +100,58 @@ def apply(
     shown: Shown | None,
     history: History,
     guard: Guard | None = None,
-) -> str:
+) -> Fitted:
     """The text of the block after the edit, or a `BlockError` that says why there is none.
 
     Grants, read-only and the rethink rule bind agents; the limit and the guard bind everybody
-    (a guard sees the author and may let the owner and the engine mend).
+    (a guard sees the author and may let the owner and the engine mend). Of a block that overflows, the lines that an
+    insertion moves to its archive come beside the text: who writes the one has to write the other (`archived`).
     """
     fresh = Fresh(block.value, block.version, block.by)
     if author.is_agent:
         _check_allowed(block, edit, grant, fresh)
-    text = _changed(block, edit, author, shown or Shown(block.version, block.value), history, fresh)
-    if text == block.value:
-        return text
-    if problem := unusable(text):
+    shown = shown or Shown(block.version, block.value)
+    changed = Fitted(_changed(block, edit, author, shown, history, fresh), ())
+    if changed.text == block.value:
+        return changed
+    if problem := unusable(changed.text):
         raise UnusableText(block.label, problem, fresh)
-    if len(text) > block.limit:
-        raise OverLimit(block.label, len(text), block.limit, fresh)
+    if len(changed.text) > block.limit:
+        if block.overflow is None or not isinstance(edit, Insert):
+            raise OverLimit(block.label, len(changed.text), block.limit, fresh)
+        changed = _made_to_fit(block, _insertion(block, edit, shown, fresh), fresh)
+    _check_guard(guard, block, changed.text, author, fresh)
+    return changed
+
+
+def archived(archive: BlockState, lines: Sequence[str], author: Author, guard: Guard | None = None) -> Fitted:
+    """The archive with lines of another block at its end, or a `BlockError` that says why they do not go there.
+
+    It overflows in its turn: then the oldest of all these lines come beside the text. At least the last one stays.
+    """
+    fresh = Fresh(archive.value, archive.version, archive.by)
+    if archive.read_only:
+        raise ReadOnly(archive.label, fresh)
+    insertion = Insertion([*_full_lines(archive.value), *lines[:-1]], lines[-1], [])
+    changed = Fitted(insertion.joined, ())
+    if len(changed.text) > archive.limit:
+        if archive.overflow is None:
+            raise OverLimit(archive.label, len(changed.text), archive.limit, fresh)
+        changed = _made_to_fit(archive, insertion, fresh)
+    _check_guard(guard, archive, changed.text, author, fresh)
+    return changed
+
+
+def _made_to_fit(block: BlockState, insertion: Insertion, fresh: Fresh) -> Fitted:
+    found = fitted(insertion, block.limit)
+    if found is None:
+        raise OverLimit(block.label, len(insertion.text), block.limit, fresh)
+    return found
+
+
+def _check_guard(guard: Guard | None, block: BlockState, text: str, author: Author, fresh: Fresh) -> None:
     if guard is not None and (reason := _asked(guard, Change(block.label, block.value, text, author))):
         raise Guarded(block.label, reason, fresh)
-    return text
 
 
 def _asked(guard: Guard, change: Change) -> str | None:
@@ -138,8 +172,10 @@ def _check_allowed(block: BlockState, edit: Edit, grant: Grant, fresh: Fresh) ->
 
 def _changed(block: BlockState, edit: Edit, author: Author, shown: Shown, history: History, fresh: Fresh) -> str:
     match edit:
-        case Insert(text, line):
-            return _inserted(block, text, line, shown, fresh)
+        case Insert(text, -1) if block.value:  # the usual one, without a look at the lines
+            return block.value + text if block.value.endswith("\n") else f"{block.value}\n{text}"
+        case Insert():
+            return _insertion(block, edit, shown, fresh).joined
         case Replace(old, new):
             return _replaced(block, old, new, history, fresh)
         case Rethink(text):
@@ -150,18 +186,22 @@ def _changed(block: BlockState, edit: Edit, author: Author, shown: Shown, histor
             return block.value if text_or_none is None else text_or_none
 
 
-def _inserted(block: BlockState, text: str, line: int, shown: Shown, fresh: Fresh) -> str:
-    value = block.value
-    if not value:
-        lines: list[str] = []
-    else:
-        lines = value.split("\n")
-    if line == -1:
-        if not value or value.endswith("\n"):
-            return value + text
-        return f"{value}\n{text}"
-    at = 0 if line == 0 else _line_as_shown(block.label, line, lines, shown, fresh)
-    return "\n".join([*lines[:at], text, *lines[at:]])
+def _insertion(block: BlockState, edit: Insert, shown: Shown, fresh: Fresh) -> Insertion:
+    if edit.line == -1:  # a newline at the end begins the line that is added
+        return Insertion(_full_lines(block.value), edit.text, [])
+    lines = _lines(block.value)
+    at = 0 if edit.line == 0 else _line_as_shown(block.label, edit.line, lines, shown, fresh)
+    return Insertion(lines[:at], edit.text, lines[at:], at_top=edit.line == 0)
+
+
+def _lines(value: str) -> list[str]:
+    return value.split("\n") if value else []
+
+
+def _full_lines(value: str) -> list[str]:
+    """The lines without the one that a newline at the end has begun."""
+    lines = _lines(value)
+    return lines[:-1] if lines and not lines[-1] else lines
 
 
 def _line_as_shown(label: str, line: int, now: list[str], shown: Shown, fresh: Fresh) -> int:
@@ -170,7 +210,7 @@ def _line_as_shown(label: str, line: int, now: list[str], shown: Shown, fresh: F
     What stands above it, or below it, is as it was shown: then it is clear. Otherwise the line
     must be in one place only, then and now.
     """
-    then = shown.value.split("\n") if shown.value else []
+    then = _lines(shown.value)
     if not 1 <= line <= len(then):
         lines = f"has lines 1 to {len(then)}" if then else "is empty"
         raise LineMoved(label, line, f"the block you were shown {lines}; -1 is the end and 0 the top", fresh)

@@ -9,6 +9,7 @@ OrchestratorError
 │   ├── NotGranted           the agent may read the block, but not change it this way
 │   ├── ReadOnly             agents may not change this block
 │   ├── OverLimit            the change would make the block longer than its limit
+│   ├── NotArchived          the block is full, and its oldest lines cannot move to its archive
 │   ├── TextNotFound         the text to replace is not there (any more)
 │   ├── TextNotUnique        the text to replace is there more than once
 │   ├── LineMoved            the line to insert after is not where it was shown
@@ -131,6 +132,17 @@ class OverLimit(BlockError):
         super().__init__(label, problem, fresh)
         self.size = size
         self.limit = limit
+
+
+class NotArchived(BlockError):
+    """The block is full, and its oldest lines cannot move to its archive, for the reason given."""
+
+    code = "not_archived"
+
+    def __init__(self, label: str, archive: str, why: str, fresh: Fresh) -> None:
+        super().__init__(label, f"is full, and its oldest lines cannot move to its archive {archive!r}: {why}", fresh)
+        self.archive = archive
+        self.why = why
 
 
 class TextNotFound(BlockError):

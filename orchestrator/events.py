@@ -24,7 +24,8 @@ class Cause(Record):
     kind: Literal["message", "change", "call", "full", "handoff", "every", "idle"]
     #: The run whose message it is, or whose end it comes before.
     run: str | None = None
-    #: The block that changed, calls or has the note, at which version, and who wrote that.
+    #: The block that changed, calls, is nearly full or has the note, at which version, and who wrote that, or was
+    #: refused because it is full.
     key: str | None = None
     label: str | None = None
     version: int = 0
@@ -126,7 +127,8 @@ class BlockChanged(_Event):
     version: int
     value: str
     limit: int
-    #: "insert", "replace", "rethink"; what the engine did: "claim", "release"; what the owner did: "modify", "undo".
+    #: "insert", "replace", "rethink"; what the engine did: "claim", "release", or "archive" (the
+    #: oldest lines of a block that overflows have come in); what the owner did: "modify", "undo".
     operation: str
     by: str
     turn: str | None

@@ -195,7 +195,9 @@ class Ledger:
     def _reasons(self, tx: Transaction, turn: TurnRecord, before: str, after: str) -> list[Message]:
         """The messages that say why the agent was woken: what changed, and what it was told."""
         woken = [cause for cause in turn.causes if cause.kind != "message"]
-        texts = [wake_text(woken, before, after)] if woken else []
+        keys = {cause.key for cause in woken if cause.kind == "full" and cause.key is not None}
+        nearly_full = {key: block for key in keys if (block := tx.block(key)) is not None}
+        texts = [wake_text(woken, before, after, nearly_full)] if woken else []
         told = [tx.run(cause.run) for cause in turn.causes if cause.kind == "message" and cause.run is not None]
         texts += [run.text for run in told if run is not None]
         return [UserMessage(text=text) for text in texts]

@@ -20,7 +20,6 @@ from orchestrator.events import (
     BlockAttached,
     BlockDeleted,
     BlockDetached,
-    BlockModified,
 )
 from orchestrator.ports import AgentRecord, Attached, Reader, RunRecord, Transaction
 
@@ -48,12 +47,30 @@ class Ownership:
 
     def create_block(self, tx: Transaction, declared: BlockState) -> BlockState:
         """A block comes to be, that no agent sees yet."""
+        self._create(tx, declared)
+        created = self._block(tx, declared.key)
+        self._check_archive(tx, created)
+        return created
+
+    def _create(self, tx: Transaction, declared: BlockState) -> None:
         if tx.block(declared.key) is not None:
             raise DeclarationError(f"block {declared.label!r}", f"there is one with the key {declared.key!r} already")
         self.changes.create(tx, declared, None)
-        created = tx.block(declared.key)
-        assert created is not None, "it has just been written"
-        return created
+
+    def _check_archive(self, rows: Reader, block: BlockState) -> None:
+        """Raise `DeclarationError` unless the block's oldest lines can move to its archive, and never come back."""
+        if block.overflow is None:
+            return
+        archive = self._block(rows, block.overflow)
+        if archive.read_only:
+            problem = f"overflows into {archive.label!r}, which is read-only: insertions would change it"
+            raise DeclarationError(f"block {block.label!r}", problem)
+        key: str | None = block.overflow
+        while key is not None:
+            if key == block.key:
+                raise DeclarationError(f"block {block.label!r}", f"would overflow into itself, by {archive.label!r}")
+            following = rows.block(key)
+            key = None if following is None else following.overflow
 
     def modify(self, tx: Transaction, key: str, wanted: Modification, runs: tuple[str, ...]) -> BlockState:
         """The block gets what is wanted; a `BlockError` says why not."""
@@ -65,26 +82,17 @@ class Ownership:
         size = len(block.value if wanted.text is None else wanted.text)
         if size > described.limit:
             raise OverLimit(block.label, size, described.limit, fresh)
+        if "overflow" in wanted.attributes:
+            self._check_archive(tx, described)
         if described != block:
-            tx.put_block(described)
-            tx.add_event(
-                BlockModified(
-                    seq=tx.next_seq(),
-                    at=self._now(),
-                    key=key,
-                    label=block.label,
-                    limit=described.limit,
-                    read_only=described.read_only,
-                    description=described.description,
-                )
-            )
+            self.changes.describe(tx, described)
         if wanted.text is None:
             return described
         text = self.changes.apply(tx, described, Rethink(wanted.text), _OWNER)
         return self.changes.write(tx, described, text, wanted.operation, _OWNER, runs)
 
     def delete_block(self, tx: Transaction, key: str) -> None:
-        """The block is gone, from whoever saw it; its history stays."""
+        """The block is gone, from whoever saw it; its history stays. What overflows into it can do so no more."""
         block = self._block(tx, key)
         for agent in list(tx.agents()):
             if any(attached.key == key for attached in agent.attached):
@@ -159,8 +167,11 @@ class Ownership:
             problem = "is in the store, though no longer declared; declare it again, or choose another name"
             raise DeclarationError(f"agent {agent.name!r}", problem)
         tx.add_event(AgentCreated(seq=tx.next_seq(), at=self._now(), agent=agent.name))
-        for block in own:
-            self.create_block(tx, block)
+        blocks = list(own)
+        for block in blocks:
+            self._create(tx, block)
+        for block in blocks:  # one may be the archive of another
+            self._check_archive(tx, block)
         tx.put_agent(agent)
         for attached in agent.attached:
             self._block(tx, attached.key)

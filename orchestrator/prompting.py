@@ -6,7 +6,7 @@ their variables, escaped, so no text can close its element, open another one, or
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -41,6 +41,9 @@ class _Reason(NamedTuple):
     label: str | None
     by: str | None
     version: int
+    #: Of a block that is nearly full, how full it is.
+    size: str = ""
+    limit: str = ""
 
 
 def system_text(instructions: tuple[str, ...], blocks: Iterable[BlockState]) -> str:
@@ -53,11 +56,24 @@ def tail_text(blocks: Iterable[BlockState]) -> str:
     return _memory_blocks(tuple(_view(block) for block in blocks if block.placement == "tail"), shared=True)
 
 
-def wake_text(causes: Sequence[Cause], before: str = "", after: str = "") -> str:
-    """Why an agent was woken; and, if something was claimed for it, the lines that this changed."""
+def wake_text(
+    causes: Sequence[Cause], before: str = "", after: str = "", nearly_full: Mapping[str, BlockState] | None = None
+) -> str:
+    """Why an agent was woken; and, if something was claimed for it, the lines that this changed.
+
+    Args:
+        nearly_full: by key, as they are now, the blocks in which room is to be made.
+    """
     old = set(before.split("\n")) if after else set()
     claimed = "\n".join(line for line in after.split("\n") if line not in old)
-    return _wake(tuple(_Reason(cause.kind, cause.label, cause.by, cause.version) for cause in causes), claimed)
+    return _wake(tuple(_reason(cause, (nearly_full or {}).get(cause.key or "")) for cause in causes), claimed)
+
+
+def _reason(cause: Cause, block: BlockState | None) -> _Reason:
+    if block is None:
+        return _Reason(cause.kind, cause.label, cause.by, cause.version)
+    size, limit = f"{len(block.value):,}", f"{block.limit:,}"
+    return _Reason(cause.kind, block.label, cause.by, block.version, size, limit)
 
 
 def refusal_text(error: BlockError) -> str:
@@ -71,10 +87,12 @@ def refusal_text(error: BlockError) -> str:
     return _templates.take("refusal").render(error=escape(str(error)), fresh=fresh, added=added, removed=removed)
 
 
-def change_text(block: BlockState) -> str:
-    """The answer to a change that was made."""
+def change_text(block: BlockState, moved: int = 0, archive: str = "") -> str:
+    """The answer to a change that was made, for which so many lines moved to the archive."""
     size, limit = f"{len(block.value):,}", f"{block.limit:,}"
-    return _templates.take("change").render(label=block.label, version=block.version, size=size, limit=limit)
+    template = _templates.take("change")
+    known = {"label": block.label, "version": block.version, "size": size, "limit": limit}
+    return template.render(**known, moved=moved, archive=archive)
 
 
 def prompt(name: str, **variables: object) -> str:

@@ -282,9 +282,9 @@ class Scheduler:
         self._held.discard(agent)
         self._board.become_free(self._board.desks[agent])
 
-    def would_wake(self, key: str, author: str, text: str) -> bool:
-        """Whether a change of the block by this author to this text would start somebody's turn."""
-        return self._board.would_wake(key, author, text)
+    def would_wake(self, key: str, author: str, text: str | None, limit: int) -> bool:
+        """Whether a change of the block by this author to this text, and this limit, would start somebody's turn."""
+        return self._board.would_wake(key, author, text, limit)
 
     # --- what should happen
 
@@ -366,9 +366,7 @@ class Scheduler:
         return None
 
     def _call(self, pool: Pool) -> Cause:
-        key = pool.entry.key
-        label = self._team.blocks[key].label
-        return Cause.made(kind="call", key=key, label=label, version=pool.version, by=pool.by, wake=pool.entry.number)
+        return pool.call(self._team.blocks[pool.entry.key].label)
 
     # --- the books
 
@@ -386,6 +384,8 @@ _HANDLERS: Final[Mapping[str, Callable[[Scheduler, Any], None]]] = {
     "block_created": Scheduler._on_created,
     "block_deleted": Scheduler._on_deleted,
     "block_detached": Scheduler._on_detached,
+    "block_modified": lambda scheduler, event: scheduler._board.block_modified(event),
+    "change_refused": lambda scheduler, event: scheduler._board.change_refused(event),
     "run_ended": Scheduler._on_run_ended,
     "run_resumed": Scheduler._on_run_resumed,
     "run_settled": Scheduler._on_run_settled,

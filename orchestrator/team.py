@@ -99,7 +99,7 @@ class Team:
             if len(holders.get(identity, ())) == 1:
                 keys[identity] = self.own_key(holders[identity][0], block)
                 continue
-            key = f"{self.name}:{block.key or block.label}"
+            key = self.shared_key(block)
             if key in shared:
                 raise DeclarationError(
                     where,
@@ -136,6 +136,10 @@ class Team:
     def own_key(self, agent: str, block: Block) -> str:
         """The key under which a block is stored that belongs to one agent only."""
         return f"{self.name}:{agent}/{block.label}"
+
+    def shared_key(self, block: Block) -> str:
+        """The key under which a block is stored that several agents see, or none."""
+        return f"{self.name}:{block.key or block.label}"
 
     def key_of(self, block: Block) -> str:
         """The key under which a block of this team is stored."""

@@ -119,6 +119,7 @@ class Table:
 def why(start: Start) -> list[str]:
     """The causes in words."""
     words = {"message": "{0.run}", "change": "{0.label} {0.version} by {0.by}", "call": "{0.label} {0.version} calls"}
+    words["full"] = "{0.label} {0.version} is nearly full, by {0.by}"
     return [words[cause.kind].format(cause) for cause in start.causes]
 
 

@@ -68,6 +68,7 @@ def test_blocks_are_listed_for_programs() -> None:
         "read_only": False,
         "description": "What \x1b[2J is known.",
         "tags": [],
+        "overflow": None,
     }
 
 

@@ -61,7 +61,8 @@ def no_history(after: int) -> Iterable[Revision]:
 
 
 def applied(state: BlockState, edit: Edit, by: Author = ANN, **options: Any) -> str:
-    return apply(state, edit, by, **{"grant": Grant.RETHINK, "shown": None, "history": no_history} | options)
+    options = {"grant": Grant.RETHINK, "shown": None, "history": no_history} | options
+    return apply(state, edit, by, **options).text
 
 
 @pytest.mark.parametrize(

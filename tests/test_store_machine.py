@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
 from orchestrator import Agent, BlockEdit, Environment, Grant, Insert, Replace, Rethink, Team
-from orchestrator.blocks import OWNER, Author, BlockState, Revision
+from orchestrator.blocks import ENGINE, OWNER, Author, BlockState, Revision
 from orchestrator.changes import Changes
-from orchestrator.edits import Edit, Shown, apply, operation
+from orchestrator.edits import Edit, Shown, apply, archived, operation
 from orchestrator.errors import BlockError
 from orchestrator.events import ChangeRefused
 from orchestrator.ports import AgentRecord, Attached, Effect, Reader, Store, Transaction, TurnRecord
@@ -98,8 +98,15 @@ class StoreMachine(RuleBasedStateMachine):
 
     # --- what the owner does
 
-    @rule(target=keys, value=texts, room=st.integers(0, 12), read_only=st.booleans(), last=st.booleans())
-    def create(self, value: str, room: int, read_only: bool, last: bool) -> Any:
+    @rule(
+        target=keys,
+        value=texts,
+        room=st.integers(0, 12),
+        read_only=st.booleans(),
+        last=st.booleans(),
+        into=st.integers(0, 6),
+    )
+    def create(self, value: str, room: int, read_only: bool, last: bool, into: int) -> Any:
         if len(self.blocks) >= 6:
             return multiple()
         key = f"key{len(self.blocks)}"
@@ -110,6 +117,7 @@ class StoreMachine(RuleBasedStateMachine):
             limit=len(value) + room,
             read_only=read_only,
             rethink="last_write_wins" if last else "if_unchanged",
+            overflow=f"key{into}" if into < len(self.blocks) else None,  # one that was there before: no circles
         )
         self.write(lambda tx: self.changes.create(tx, block, None))
         first = Revision(version=1, value=value, operation="create", by=OWNER, at=1.5)
@@ -162,10 +170,11 @@ class StoreMachine(RuleBasedStateMachine):
         assert isinstance(effect, Effect)
         assert effect.ok == (code is None), effect.text
         if code is not None:
-            (event,) = self.do(self.store.events(self.logged))
+            *of_archive, event = self.do(self.store.events(self.logged))
             assert isinstance(event, ChangeRefused)
             assert event.code == code
-            self.logged += 1
+            assert len(of_archive) <= (code == "not_archived")  # none of one that was deleted
+            self.logged += 1 + len(of_archive)
 
     def expect(self, name: str, key: str, edit: Edit) -> str | None:
         """Do it to the model; the code of the refusal, if it must be refused."""
@@ -179,17 +188,34 @@ class StoreMachine(RuleBasedStateMachine):
 
         author, head = Author(name, "turn"), block.head
         try:
-            value = apply(head, edit, author, grant=grant, shown=self.shown[name].get(key), history=history)
+            value, moved = apply(head, edit, author, grant=grant, shown=self.shown[name].get(key), history=history)
         except BlockError as refusal:
             return refusal.code
+        archives: list[tuple[Modelled, str]] = []
+        source = head
+        while moved:
+            archive = self.blocks[source.overflow or ""]
+            if archive.is_deleted:
+                return "not_archived"
+            try:
+                text, moved = archived(archive.head, moved, Author(ENGINE, "turn"))
+            except BlockError:
+                return "not_archived"
+            archives.append((archive, text))
+            source = archive.head
         assert not head.read_only, "no agent changes a read-only block"
-        if value != head.value:
-            version = head.version + 1
-            block.head = head.model_copy(update={"value": value, "version": version, "by": name})
-            made = {"value": value, "operation": operation(edit), "by": name, "turn": "turn", "at": 1.5}
+        for archive, text in archives:
+            self.put(archive, text, "archive", ENGINE)
+        self.put(block, value, operation(edit), name)
+        return None
+
+    def put(self, block: Modelled, value: str, operation: str, by: str) -> None:
+        if value != block.head.value:
+            version = block.head.version + 1
+            block.head = block.head.model_copy(update={"value": value, "version": version, "by": by})
+            made = {"value": value, "operation": operation, "by": by, "turn": "turn", "at": 1.5}
             block.history.append(Revision(version=version, **made))
             self.logged += 1
-        return None
 
     # --- what fate does
 

@@ -152,6 +152,8 @@ class Lines:
         name = self.names.get(cause.key, cause.label or cause.key)
         if cause.kind == "call":
             return f"{name}, which calls for a turn"
+        if cause.kind == "full":
+            return f"{name}, which is nearly full"
         return f"{name}, changed by {cause.by} (version {cause.version})"
 
 

@@ -99,6 +99,8 @@ def show(
     typer.echo(one_line(f"{block.name}: version {state.version} by {state.by}, {filled(state)}"))
     if state.read_only:
         typer.echo("read-only: agents cannot change it")
+    if state.overflow is not None:
+        typer.echo(one_line(f"when it is full, its oldest lines move to: {state.overflow}"))
     typer.echo(one_line(f"id: {state.key}"))
     typer.echo(one_line(f"seen by: {', '.join(f'{who} ({what})' for who, what in block.agents.items()) or 'nobody'}"))
     if state.description:
@@ -208,7 +210,8 @@ def _given(value: str | None, file: Path | None) -> str:
 
 
 def _fields(block: SeenBlock) -> dict[str, Any]:
-    return {"id": block.state.key, "agents": dict(block.agents), **block_fields(block.state)}
+    state = block.state
+    return {"id": state.key, "agents": dict(block.agents), **block_fields(state), "overflow": state.overflow}
 
 
 def _tell_revision(history: BlockHistory, revision: Revision, as_json: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable, Mapping, Sequence
+from types import EllipsisType
 from typing import Any, Final, Literal, TypeVar
 
 from orchestrator.blame import BlameLine, blame
@@ -28,6 +29,7 @@ _PLAIN: Final[Mapping[str, Any]] = {
     "metadata": None,
     "rethink": "if_unchanged",
     "placement": None,
+    "overflow": None,
 }
 
 
@@ -55,12 +57,13 @@ class OwnedBlocks:
         metadata: Mapping[str, Any] | None = None,
         rethink: Rethinking = "if_unchanged",
         placement: Placement | None = None,
+        overflow: BlockReference | None = None,
     ) -> BlockState:
         """Make a block that agents can be attached to: from a declaration, or from a label and what else is known.
 
         It stays in the store until it is deleted. Several blocks may have one label; they are told apart by their
         ids. A block that was deleted can be created again from the same declaration, and its history goes on. A guard
-        cannot be kept in a store: declare such a block in code (`DeclarationError`).
+        cannot be kept in a store: declare such a block in code (`DeclarationError`). Its archive must be there before.
 
             organization = await live.blocks.create(label="organization", value="Organization: Letta", limit=4000)
         """
@@ -75,12 +78,18 @@ class OwnedBlocks:
                 "metadata": metadata,
                 "rethink": rethink,
                 "placement": placement,
+                "overflow": overflow,
             },
         )
+        archive = await self._archive(overflow if declared.overflow is None else declared.overflow)
         known = self._office.roster.key_of(declared)
-        return await (self._create(declared) if known is None else self._write(declared, known))
+        return await (self._create(declared, archive) if known is None else self._write(declared, known, archive))
 
-    async def _create(self, block: Block) -> BlockState:
+    async def _archive(self, block: BlockReference | None) -> str | None:
+        """The stored key of the block that is to take the oldest lines of another."""
+        return None if block is None else await self._office.read(lambda rows: self._office.key(rows, block))
+
+    async def _create(self, block: Block, archive: str | None) -> BlockState:
         """From here on the declaration stands for the block, unless it does not come to be."""
         office = self._office
         if block.guard is not None:
@@ -88,13 +97,14 @@ class OwnedBlocks:
         key = f"{office.roster.team.name}:{block.key or office.environment.new_id('block')}"
         office.roster.remember(key, block)
         try:
-            return await self._write(block, key)
+            return await self._write(block, key, archive)
         except BaseException:
             office.roster.forget(block)
             raise
 
-    async def _write(self, block: Block, key: str) -> BlockState:
-        return await self._office.commit(lambda tx: self._office.ownership.create_block(tx, stored(block, key)))
+    async def _write(self, block: Block, key: str, archive: str | None) -> BlockState:
+        state = stored(block, key, overflow=archive)
+        return await self._office.commit(lambda tx: self._office.ownership.create_block(tx, state))
 
     async def retrieve(self, block: BlockReference) -> BlockState:
         """The block as it is now."""
@@ -144,6 +154,7 @@ class OwnedBlocks:
         read_only: bool | None = None,
         tags: Iterable[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
+        overflow: BlockReference | EllipsisType | None = ...,
         if_version: int | None = None,
     ) -> BlockState:
         """Change a block: its text (a new version, in the history), and what else is given, all of it or nothing.
@@ -152,6 +163,9 @@ class OwnedBlocks:
         changed unless that is the version which is stored (`OutdatedRewrite`); without, the text is written over
         whatever is there, and what it removed stays in the history. Raises `OverLimit`, `Guarded` or `UnusableText`;
         nothing is written then. What code declares of a block but its text counts again when the team is next opened.
+
+        Args:
+            overflow: the block that the oldest lines move to when an insertion does not fit; None: it is refused then.
         """
         given: dict[str, Any] = {
             "limit": limit,
@@ -166,12 +180,15 @@ class OwnedBlocks:
         state = await self.retrieve(block)
         checked = Block(state.label, **{"limit": 1, **wanted})  # raises, and says what is wrong with them
         attributes = {name: getattr(checked, name) for name in wanted}
+        if not isinstance(overflow, EllipsisType):
+            attributes["overflow"] = await self._archive(overflow)
         return await self._office.modify(state, Modification(value, attributes, if_version=if_version))
 
     async def delete(self, block: BlockReference) -> None:
         """Remove a block from every agent that sees it, and from the store; its history stays, under its id.
 
-        One that code declares does not come back when the team is opened again.
+        One that code declares does not come back when the team is opened again. Insertions that would have moved lines
+        there are refused from here on, until the blocks get another archive or none; see `modify`.
         """
         key = await self._office.read(lambda rows: self._state(rows, block).key)
         await self._office.commit(lambda tx: self._office.ownership.delete_block(tx, key))
@@ -216,7 +233,8 @@ class OwnedBlocks:
     async def undo(self, block: BlockReference, *, to: int | None = None) -> BlockState:
         """Write the text of an earlier version again, as a new version: of the one before, or of the one named.
 
-        Raises what `modify` raises; `OutdatedRewrite` if somebody changes the block at the same time.
+        Raises what `modify` raises; `OutdatedRewrite` if somebody changes the block at the same time. Lines that had
+        moved to an archive are then in both.
         """
 
         def work(rows: Reader) -> tuple[BlockState, Sequence[Revision]]:
@@ -248,7 +266,8 @@ def _declaration(block: object, given: Mapping[str, Any]) -> Block:
     """What is declared; or a block with this label and what is given."""
     if isinstance(block, str):
         metadata = given["metadata"]
-        return Block(block, **{**given, "metadata": {} if metadata is None else metadata})
+        # What it overflows into may be a name: no block is made of that.
+        return Block(block, **{**given, "metadata": {} if metadata is None else metadata, "overflow": None})
     if not isinstance(block, Block):
         raise DeclarationError("a block", f"{block!r} is none; give a Block, or a label")
     if surplus := [name for name, default in _PLAIN.items() if given[name] != default]:

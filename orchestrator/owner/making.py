@@ -30,6 +30,9 @@ class Making:
                 self._own.append((stored(block, key, agent.name), block))
             keys[block] = key
             attached.append(Attached(block.label, key, attachment.grant))
+        self._own = [
+            (state.having(overflow=_overflow(roster, agent, block, keys)), block) for state, block in self._own
+        ]
         #: By key, whose changes of which blocks wake it.
         self.wakes = _wakes(roster, agent, keys)
         self.sleeps = tuple(Sleep(w.every, w.idle, w.authors) for w in agent.wakes if w.is_sleeptime)
@@ -49,6 +52,20 @@ class Making:
         """The declarations stand for the blocks that have come to be."""
         for state, block in self._own:
             self._roster.remember(state.key, block)
+
+
+def _overflow(roster: Roster, agent: Agent, block: Block, keys: Mapping[Block, str]) -> str | None:
+    """The key of the block's archive: another block of the agent, or one that the team has."""
+    archive = block.overflow
+    if archive is None:
+        return None
+    key = keys.get(archive) or roster.key_of(archive)
+    if key is None:
+        problem = (
+            f"its block {block.label!r} overflows into {archive.label!r}, which the team does not have; create that"
+        )
+        raise DeclarationError(f"agent {agent.name!r}", problem)
+    return key
 
 
 def _wakes(roster: Roster, agent: Agent, keys: Mapping[Block, str]) -> dict[str, tuple[str, ...]]:

@@ -122,11 +122,16 @@ class Office:
             declared=self.roster.is_declared(name),
         )
 
+    def _would_wake(self, block: BlockState, wanted: Modification) -> bool:
+        text = None if wanted.text == block.value else wanted.text
+        limit = wanted.attributes.get("limit", block.limit)
+        return self.activity.scheduler.would_wake(block.key, OWNER, text, limit)
+
     async def modify(self, block: BlockState, wanted: Modification) -> BlockState:
         """What the owner wants; if that wakes somebody, in a run of its own, which nobody waits for."""
         self.check_open()
         activity, ownership, key = self.activity, self.ownership, block.key
-        if wanted.text in (None, block.value) or not activity.scheduler.would_wake(key, OWNER, wanted.text):
+        if not self._would_wake(block, wanted):
             return await activity.commit(lambda tx: ownership.modify(tx, key, wanted, ()))
         record = RunRecord(id=self.environment.new_id("run"), agent="", text="", at=self.environment.now())
         _, block = await activity.open_run(record, lambda tx: ownership.modify(tx, key, wanted, (record.id,)))
