@@ -161,9 +161,9 @@ class Board:
                     self.line_up(desk)
 
     def block_modified(self, event: BlockModified) -> None:
-        """A block may have another limit: it may call those who make room, or no longer."""
+        """A block may have another limit, or be read-only no longer: it may call others than before."""
         for pool in self._pools_on.get(event.key, ()):
-            pool.resized(event)
+            pool.modified(event)
             self.line_up(pool)
 
     def change_refused(self, event: ChangeRefused) -> None:

@@ -184,8 +184,9 @@ class Pool:
         self.wanted = min(called, self.wanted)
         self.runs = self.runs if self.wanted else ()
 
-    def resized(self, event: BlockModified) -> None:
-        """The block may have another limit: there is room again, or no longer."""
+    def modified(self, event: BlockModified) -> None:
+        """The block may have another limit: there is room again, or no longer. A claim may be refused no more."""
+        self.refused.clear()
         if not self.makes_room or event.limit == self.limit:
             return
         called, self.limit = self.wanted, event.limit

@@ -112,6 +112,8 @@ class Changes:
         assert claim is not None, "the scheduler names a wake with a claim"
         if block is None:
             raise ClaimRefused(0, "its owner has deleted it")
+        if block.read_only:  # a claim changes it on an agent's behalf
+            raise ClaimRefused(block.version, "its owner has made it read-only")
         agent = tx.agent(turn.agent)
         if agent is None or all(attached.key != key for attached in agent.attached):
             raise ClaimRefused(block.version, f"{turn.agent} does not see it any more")

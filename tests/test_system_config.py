@@ -263,3 +263,21 @@ async def tried(live: Orchestrator, store: Store, agent: str) -> Any:
     refused = [event.code for event in await store.events(before) if isinstance(event, ChangeRefused)]
     assert answer.ok == (not refused)
     return refused[0] if refused else None
+
+
+async def test_a_claim_finds_nothing_to_take_where_the_owner_has_made_a_block_read_only(new_store: Callable[[], Store]):
+    queue = Block("queue")
+    works = Wake(queue, when=lambda text: text.endswith("!"), claim=lambda text, agent: f"{text} {agent}")
+    team = Team("team", [Agent("ann", blocks=[queue]), Agent("bob", blocks=[queue], wakes_on=[works])])
+
+    with anyio.fail_after(10):
+        async with Orchestrator(team, new_store(), model=FunctionModel(lambda request: "done")) as live:
+            await live.blocks.modify("queue", value="work!", read_only=True)
+            await live.wait_idle()
+            run = await live.run("go")
+            assert run.status == "failed"
+            assert "its owner has made it read-only" in str(run.error)
+            assert run.blocks["queue"].value == "work!"
+            await live.blocks.modify("queue", read_only=False)
+            run = await live.run("again")
+            assert (run.status, run.blocks["queue"].value) == ("complete", "work! bob")
