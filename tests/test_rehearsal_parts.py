@@ -11,6 +11,7 @@ from orchestrator import (
     AssistantMessage,
     ModelRequest,
     ModelResponse,
+    ToolCall,
     ToolMessage,
     ToolSpec,
     UserMessage,
@@ -360,3 +361,25 @@ async def test_a_request_without_any_message_is_answered():
     asked = replace(request("", {"log": "x"}, SEARCH, log=Grant.INSERT), messages=())
 
     assert (await respond(asked)).text == f"{SIGN}There was no question to look into."
+
+
+# --- what it would have cost
+
+
+async def test_it_reports_a_token_for_every_four_characters_that_a_model_would_have_read_and_written():
+    call = ToolCall("f", {"x": 1}, id="not counted")
+    asked = ModelRequest(
+        agent="bob",
+        system="s" * 10,
+        messages=(UserMessage(text="u" * 5), AssistantMessage(text="a" * 3, tool_calls=(call,))),
+        tail="t" * 7,
+        tools=(ToolSpec("f", "d", {}),),
+    )
+
+    answer = await RehearsalModel().respond(asked)
+
+    read = 10 + 5 + 3 + 7 + len('["f", {"x": 1}]') + len('["f", "d", {}]')
+    assert answer.usage.input_tokens == -(-read // 4)
+    assert answer.tool_calls == ()
+    assert answer.usage.output_tokens == -(-len(answer.text) // 4)
+    assert answer.usage.cost is None

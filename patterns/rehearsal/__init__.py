@@ -1,7 +1,8 @@
 """A stand-in for a language model: rules instead of understanding, so that a team can be rehearsed for free.
 
 It splits what it is asked into sentences, searches for their words with the tools that any model has, and quotes
-what it finds with file and line. It writes no fact of its own, and begins every text with a sign of what it is.
+what it finds with file and line. It writes no fact of its own, and begins every text with a sign of what it is. The
+tokens that it reports are those that a model would have read and written in its place, estimated by their length.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from orchestrator import ModelRequest, ModelResponse
+from patterns.rehearsal.counting import usage
 from patterns.rehearsal.curating import curate
 from patterns.rehearsal.handing import hand_over, may_hand_over
 from patterns.rehearsal.leading import held, lead, work
@@ -24,8 +26,8 @@ class RehearsalModel:
 
     async def respond(self, request: ModelRequest) -> ModelResponse:
         """Note what the user prefers, where there is a block for that; then play the part as if nothing else was."""
-        noting = note(request)
-        return _part(request)(without_preferences(request)) if noting is None else noting
+        response = note(request) or _part(request)(without_preferences(request))
+        return ModelResponse(response.text, response.tool_calls, usage(request, response))
 
 
 def _part(request: ModelRequest) -> Callable[[ModelRequest], ModelResponse]:
