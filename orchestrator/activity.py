@@ -24,8 +24,9 @@ from orchestrator.outcomes import Ending, come_to, told
 from orchestrator.ports import Model, RunRecord, Store, Transaction, TurnRecord
 from orchestrator.roster import Roster
 from orchestrator.runs import Run
-from orchestrator.scheduler import Scheduler, Start
+from orchestrator.scheduler import Scheduler
 from orchestrator.seats import Seats, Taking
+from orchestrator.starts import Start
 from orchestrator.turn import Activation
 from orchestrator.verdicts import Verdict
 

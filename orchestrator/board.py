@@ -8,6 +8,7 @@ from typing import NamedTuple
 from orchestrator.blocks import OWNER
 from orchestrator.calls import BOOKKEEPING, Count, Desk, Pool
 from orchestrator.events import BlockChanged, BlockCreated, BlockModified, Cause, ChangeRefused
+from orchestrator.handoffs import Handoffs
 from orchestrator.ports import Sleep
 from orchestrator.team import Team
 
@@ -24,6 +25,7 @@ class Board:
 
     def __init__(self, team: Team) -> None:
         self.desks = {agent.name: Desk(agent.name) for agent in team.members}
+        self.handoffs = Handoffs(team)
         self.pools: dict[int, Pool] = {}
         #: Those whose desk is not empty; and agents and pools that may have a turn to take, the first one first.
         self.laden: dict[str, Desk] = {}
@@ -85,6 +87,7 @@ class Board:
             self._remove(agent)
             return
         desk.messages.clear()
+        desk.handed.clear()
         desk.writes.clear()
         self._sleepers.pop(agent, None)
         for count in desk.counts:
@@ -214,6 +217,22 @@ class Board:
             for name in pool.entry.members
             if pool in self.pools_of(name) and pool.entry.key not in self.desks[name].blind
         )
+
+    def is_kept_back(self, agent: str, kept: set[str]) -> bool:
+        """Whether a partner's turn has to end before the agent's begins, or an agent that waits longer comes first.
+
+        `kept` are the partners of those that wait: they are added to it, or two of them could keep a third one waiting
+        for ever, by turns.
+        """
+        partners = self.handoffs.partners.get(agent)
+        if partners is None:
+            return False
+        if agent in kept:
+            return True
+        if not any(name in self.desks and self.desks[name].busy for name in partners):
+            return False
+        kept |= partners
+        return True
 
     def hand_out(self, agent: str, causes: Iterable[Cause]) -> None:
         """The agent gets a turn: who gets one leaves its place in the line; a pool that needs more goes to the end."""

@@ -30,6 +30,13 @@ class Write(NamedTuple):
     wake: int | None
 
 
+class Asked(NamedTuple):
+    """Something that an agent has been asked to do, a message or a handoff, and the runs that it is for."""
+
+    cause: Cause
+    runs: tuple[str, ...]
+
+
 class Refusal(NamedTuple):
     """A claim that the store refused, at which version of the block, and why."""
 
@@ -73,10 +80,15 @@ class Count:
 
 @dataclass(slots=True)
 class Desk:
-    """What lies before one agent: messages, changes that wake it, and turns of others that it is woken after."""
+    """What lies before one agent: messages, control that was handed over, changes, and turns of others to look at."""
 
     name: str
     messages: deque[Cause] = field(default_factory=deque)
+    #: Handoffs, in order; and the one that its turn is for.
+    handed: list[Asked] = field(default_factory=list)
+    going_on: Asked | None = None
+    #: Its last turn was for a handoff, so a message is next: neither can keep the other waiting for ever.
+    message_is_next: bool = False
     #: The blocks that it does not see, although they might wake it.
     blind: set[str] = field(default_factory=set)
     #: Changes, by the key of the block.
@@ -89,7 +101,8 @@ class Desk:
     @property
     def is_laden(self) -> bool:
         """Whether anything lies there."""
-        return bool(self.messages or self.writes) or any(count.is_reached or count.before for count in self.counts)
+        waits = any(count.is_reached or count.before for count in self.counts)
+        return bool(self.messages or self.handed or self.writes or waits)
 
     @property
     def next_message(self) -> str | None:
@@ -102,6 +115,22 @@ class Desk:
             self.messages.popleft()
         else:  # that of a run that was cut off may lie before it
             self.messages = deque(message for message in self.messages if message.run != run)
+
+    def go_on(self, cause: Cause) -> tuple[str, ...]:
+        """A handoff is being answered; the runs that it was for."""
+        meant = (cause.key, cause.version, cause.by)  # the number of its wake may be another one by now
+        found = (asked for asked in self.handed if (asked.cause.key, asked.cause.version, asked.cause.by) == meant)
+        self.going_on = next(found, None)
+        if self.going_on is None:  # its runs had ended when it was put here
+            return ()
+        self.handed.remove(self.going_on)
+        return self.going_on.runs
+
+    def end_run(self, run: str) -> None:
+        """What only this run waited for needs no answer."""
+        self.take_away(run)
+        left = [asked._replace(runs=tuple(id for id in asked.runs if id != run)) for asked in self.handed]
+        self.handed = [asked for asked in left if asked.runs]
 
     def write(self, event: BlockChanged, wake: int | None) -> None:
         """A change that wakes the agent."""
@@ -167,10 +196,12 @@ class Pool:
         self.look(event.value, event.version)
         self.runs = united(waited, event.runs) if self.wanted else ()
 
-    def call(self, label: str) -> Cause:
+    def call(self) -> Cause:
         """Why a turn is to start."""
-        kind, number = "full" if self.makes_room else "call", self.entry.number
-        return Cause.made(kind=kind, key=self.entry.key, label=label, version=self.version, by=self.by, wake=number)
+        wake, number = self.entry.wake, self.entry.number
+        assert wake.block is not None, "a pool looks at a block"
+        known = {"key": self.entry.key, "label": wake.block.label, "version": self.version, "by": self.by}
+        return Cause.made(kind="full" if self.makes_room else "call", **known, wake=number)
 
     @property
     def makes_room(self) -> bool:

@@ -177,6 +177,12 @@ class Changes:
             source = archive
         return found[::-1]
 
+    def refuse(self, tx: Transaction, turn: TurnRecord, key: str, wanted: BlockEdit, code: str, reason: str) -> Effect:
+        """The change is not made, for a reason that is not the block's."""
+        author = Author(turn.agent, turn.id)
+        self._refused(tx, turn, (key, wanted.label), operation(wanted.edit), author, code, reason)
+        return Effect.made(text=sayable(reason), ok=False)
+
     def _find(self, rows: Reader, agent: str, label: str) -> tuple[Attached, BlockState]:
         context = self.context(rows, agent)
         for attached, block in zip(context.attached, context.blocks, strict=True):

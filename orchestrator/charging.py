@@ -24,6 +24,8 @@ class Account:
     stopped: bool = False
     #: Its message lies on a desk: until that is taken up, it can only end because it has spent all.
     asked: bool = False
+    #: Handoffs for it that lie on desks, and keep it from its end in the same way.
+    handed: int = 0
     #: What it comes to is fixed: only sleeptime agents may still take turns.
     settled: bool = False
     #: It was cut off, and nobody has resumed it yet: nothing is started for it, and it does not end.
@@ -60,8 +62,8 @@ class Accounts:
         return id in self._runs and self._runs[id].cut_off
 
     def is_asked(self, id: str) -> bool:
-        """Whether the message of the run lies on a desk."""
-        return id in self._runs and self._runs[id].asked
+        """Whether the message of the run lies on a desk, or a handoff for it."""
+        return id in self._runs and (self._runs[id].asked or self._runs[id].handed > 0)
 
     @property
     def are_all_cut_off(self) -> bool:
@@ -75,7 +77,7 @@ class Accounts:
 
     def _rest(self, id: str, run: Account) -> None:
         self.resting[id] = run
-        if not run.asked or run.is_spent:
+        if not (run.asked or run.handed) or run.is_spent:
             self.ending[id] = run
 
     def asked(self, id: str, is_asked: bool) -> None:
@@ -85,6 +87,15 @@ class Accounts:
             self.ending.pop(id, None)
             if id in self.resting:
                 self._rest(id, run)
+
+    def handed(self, runs: Iterable[str], count: int) -> None:
+        """So many handoffs for the runs are put on a desk, or, less than none, taken away from there."""
+        for id in runs:
+            if run := self._runs.get(id):
+                run.handed += count
+                self.ending.pop(id, None)
+                if id in self.resting:
+                    self._rest(id, run)
 
     def settle(self, id: str) -> None:
         """What the run comes to is fixed."""

@@ -6,7 +6,7 @@ written together, and whoever lost a turn meanwhile can write nothing in its nam
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from orchestrator.edits import Shown
 from orchestrator.environment import Environment
 from orchestrator.errors import RunError, TurnLost
 from orchestrator.events import (
+    HandedOver,
     RunEnded,
     RunResumed,
     RunSettled,
@@ -26,13 +27,14 @@ from orchestrator.events import (
     TurnStarted,
     TurnStatus,
 )
+from orchestrator.handoffs import HandOffRefused, Handoffs, handed_and_waiting
 from orchestrator.messages import AssistantMessage, Message, ToolCall, ToolMessage, Usage, UserMessage
 from orchestrator.outcomes import Outcome
 from orchestrator.ports import Effect, JournalEntry, ModelResponse, RunRecord, Transaction, TurnRecord
 from orchestrator.prompting import wake_text
 from orchestrator.roster import Roster
-from orchestrator.scheduler import Start
-from orchestrator.tools import BlockEdit, ToolContext
+from orchestrator.starts import Start
+from orchestrator.tools import BlockEdit, HandOff, ToolContext
 
 
 class End(NamedTuple):
@@ -49,6 +51,14 @@ class End(NamedTuple):
     cut_off: bool = False
 
 
+class Handing(NamedTuple):
+    """A tool call that asks to hand control over."""
+
+    call: ToolCall
+    context: ToolContext
+    wanted: HandOff
+
+
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """The rules of one team."""
@@ -56,9 +66,11 @@ class Ledger:
     roster: Roster
     environment: Environment
     changes: Changes = field(init=False)
+    handoffs: Handoffs = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "changes", Changes(self.roster, self.environment))
+        object.__setattr__(self, "handoffs", Handoffs(self.roster.team))
 
     # --- runs
 
@@ -85,6 +97,10 @@ class Ledger:
         if record.agent and record.agent not in self.roster and not self._is_answered(tx, record):
             problem = "who is not in the team any more; declare it again, or cancel the run"
             raise RunError(f"run {run!r} is a message to agent {record.agent!r}, {problem}")
+        for name in handed_and_waiting(tx.turns(run)):
+            if name not in self.roster:
+                problem = "who is not in the team any more; declare it again, or cancel the run"
+                raise RunError(f"run {run!r} was handed over to agent {name!r}, {problem}")
         tx.add_event(RunResumed(seq=tx.next_seq(), at=self.environment.now(), run=run))
         return [turn for id in turns if (turn := self._resume_turn(tx, id)) is not None]
 
@@ -248,6 +264,12 @@ class Ledger:
         if effect is not None:
             return ToolMessage.made(call=call.id, name=call.name, text=effect.text, ok=effect.ok)
         effect = self.changes.edit(tx, turn, call.name, result, shown) if isinstance(result, BlockEdit) else result
+        return self._answer(tx, turn, call, context, effect)
+
+    def _answer(
+        self, tx: Transaction, turn: TurnRecord, call: ToolCall, context: ToolContext, effect: Effect
+    ) -> ToolMessage:
+        """The answer, under the key of its call."""
         message = ToolMessage.made(call=call.id, name=call.name, text=effect.text, ok=effect.ok)
         tx.put_effect(context.key, effect)
         tx.add_message(turn.agent, message)
@@ -266,6 +288,64 @@ class Ledger:
             )
         )
         return message
+
+    def hand_over(
+        self,
+        tx: Transaction,
+        turn: TurnRecord,
+        handing: Handing,
+        others: Sequence[Handing],
+        shown: Mapping[str, Shown],
+        end: End,
+    ) -> ToolMessage | None:
+        """The note is written, control passes, and the turn ends: None. Or nothing of that: the answer that says why.
+
+        Args:
+            others: the later calls of the step that ask for the same. They come to nothing, and are told so.
+        """
+        call, context, (to, note) = handing
+        self.check_held(tx, turn)
+        effect = tx.effect(context.key)
+        if effect is not None:
+            return ToolMessage.made(call=call.id, name=call.name, text=effect.text, ok=effect.ok)
+        agent = tx.agent(turn.agent)
+        known = {attached.label: attached.key for attached in agent.attached} if agent is not None else {}
+        key, number = known.get(note.label), 0
+        try:
+            if key is not None:  # else the edit says what there is
+                number = self.handoffs.number(tx, turn, to, key, note.label)
+            done = f"Control was handed over to {to}, with the note in {note.label}."
+            effect = self.changes.edit(tx, turn, call.name, note._replace(answer=note.answer or done), shown)
+        except HandOffRefused as refusal:
+            effect = self.changes.refuse(tx, turn, key or "", note, refusal.code, refusal.reason)
+        answer = self._answer(tx, turn, call, context, effect)
+        if not effect.ok or key is None:
+            return answer
+        for other in others:
+            in_vain = Effect.made(text=f"Not made: control was handed over to {to}.", ok=False)
+            self._answer(tx, turn, other.call, other.context, in_vain)
+        self._tell_handed_over(tx, turn, to, key, number)
+        self.close_turn(tx, turn.having(handed_to=to, handed_by=key), end)
+        return None
+
+    def _tell_handed_over(self, tx: Transaction, turn: TurnRecord, to: str, key: str, number: int) -> None:
+        block = tx.block(key)
+        assert block is not None, "the note has just been written into it"
+        tx.add_event(
+            HandedOver.made(
+                seq=tx.next_seq(),
+                at=self.environment.now(),
+                turn=turn.id,
+                run=turn.run,
+                runs=turn.runs,
+                agent=turn.agent,
+                to=to,
+                key=key,
+                label=block.label,
+                version=block.version,
+                number=number,
+            )
+        )
 
     def end_turn(self, tx: Transaction, turn: TurnRecord, end: End) -> TurnRecord:
         """A turn ends, and gives back what it still holds."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from orchestrator.errors import RunError, TurnFailed
 from orchestrator.events import RunStatus
+from orchestrator.handoffs import output_of
 from orchestrator.messages import Usage
 from orchestrator.ports import Reader, RunRecord, TurnRecord
 from orchestrator.runs import Run, blocks_of
@@ -43,9 +44,7 @@ def come_to(
     if status == "complete":
         error = error or _failed(turns, failures)
         status = "failed" if error else "complete"
-    who = record.agent or entry
-    said = [turn.text for turn in turns if turn.agent == who and turn.status == "done"]
-    return Outcome(status, said[-1] if said else "", error)
+    return Outcome(status, output_of(turns, record.agent or entry), error)
 
 
 def _failed(turns: Sequence[TurnRecord], failures: Mapping[str, Exception]) -> TurnFailed | None:

@@ -21,6 +21,7 @@ from orchestrator.events import (
     BlockDeleted,
     BlockDetached,
 )
+from orchestrator.handoffs import handed_and_waiting
 from orchestrator.ports import AgentRecord, Attached, Reader, RunRecord, Transaction
 
 _OWNER = Author(OWNER)
@@ -193,6 +194,8 @@ class Ownership:
         for run in tx.runs("running"):
             if run.agent == name and not _is_answered(tx, run):
                 raise RunError(f"agent {name!r} has a message to answer, that of {run.id!r}")
+            if name in handed_and_waiting(tx.turns(run.id)):
+                raise RunError(f"agent {name!r} has to go on with {run.id!r}, which was handed over to it")
         tx.delete_agent(name)
         seen = {attached.key for other in tx.agents() for attached in other.attached}
         for block in [block for block in tx.blocks() if block.agent == name]:

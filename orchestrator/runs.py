@@ -91,7 +91,7 @@ class Run:
     id: str
     #: "complete", "budget", "failed" or "cancelled".
     status: RunStatus
-    #: What the agent that was addressed said last.
+    #: What the agent that was addressed said last, or whoever it handed control over to.
     output: str
     #: The blocks of the team when the run ended, by label, or by `agent/label`.
     blocks: Blocks

@@ -14,10 +14,10 @@ queue of work cannot starve the others.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from orchestrator.board import Board, Made
-from orchestrator.calls import Desk, Pool, Refusal, united
+from orchestrator.calls import Asked, Desk, Refusal
 from orchestrator.charging import Accounts
 from orchestrator.events import (
     AgentCreated,
@@ -29,6 +29,7 @@ from orchestrator.events import (
     BlockDetached,
     Cause,
     Event,
+    HandedOver,
     RunEnded,
     RunResumed,
     RunSettled,
@@ -38,19 +39,9 @@ from orchestrator.events import (
     TurnStarted,
 )
 from orchestrator.ports import Sleep
-from orchestrator.team import Team, WakeEntry
+from orchestrator.starts import Start, next_start
+from orchestrator.team import Team
 from orchestrator.verdicts import Verdict, verdicts
-
-
-class Start(NamedTuple):
-    """A turn that should start now; it must be answered with a `TurnStarted` event or `withdraw`."""
-
-    agent: str
-    #: The runs it works for; it is charged to the first.
-    runs: tuple[str, ...]
-    causes: tuple[Cause, ...]
-    #: The wake whose claim has to be made in the transaction that starts the turn.
-    claim: WakeEntry | None
 
 
 class Scheduler:
@@ -139,7 +130,11 @@ class Scheduler:
             if cause.kind == "message":
                 desk.take_away(cause.run)
                 self._accounts.asked(cause.run or "", False)
-            if cause.is_sleeptime:
+                desk.message_is_next = False
+            elif cause.kind == "handoff":
+                self._accounts.handed(desk.go_on(cause), -1)
+                desk.message_is_next = True
+            elif cause.is_sleeptime:
                 for count in desk.counts:
                     count.begin_anew()
             if pool := board.pool(cause, event.agent):
@@ -151,6 +146,22 @@ class Scheduler:
                 board.line.pop(desk.name, None)
         desk.at_work = True
         board.line_up(desk)
+
+    def _on_handed_over(self, event: HandedOver) -> None:
+        desk = self._board.desks.get(event.to)
+        if desk is not None:
+            wake = self._board.handoffs.wake(event.agent, event.key, event.to)
+            block = {"key": event.key, "label": event.label, "version": event.version}
+            cause = Cause.made(kind="handoff", by=event.agent, wake=wake, **block)
+            self._put(desk, Asked(cause, event.runs), len(desk.handed))
+
+    def _put(self, desk: Desk, handoff: Asked, place: int) -> None:
+        """A handoff lies on the desk for those of its runs that have not ended; for none, it needs no answer."""
+        runs = tuple(id for id in handoff.runs if id in self._accounts)
+        if runs:
+            desk.handed.insert(place, Asked(handoff.cause, runs))
+            self._accounts.handed(runs, 1)
+            self._board.line_up(desk)
 
     def _on_turn_ended(self, event: TurnEnded) -> None:
         board = self._board
@@ -165,6 +176,7 @@ class Scheduler:
             self._answer(desk, started, event)
             if not all(cause.is_sleeptime for cause in started.causes):
                 board.turn_ended(event.agent, event.runs)
+        desk.going_on = None
         board.become_free(desk)
 
     def _answer(self, desk: Desk, started: TurnStarted, event: TurnEnded) -> None:
@@ -183,6 +195,8 @@ class Scheduler:
 
     def _take_back(self, desk: Desk, started: TurnStarted) -> None:
         """What woke a turn that came to nothing is still to be answered."""
+        if desk.going_on is not None:
+            self._put(desk, desk.going_on, 0)
         for cause in started.causes:
             if pool := self._board.pool(cause, desk.name):
                 pool.running -= 1
@@ -207,7 +221,7 @@ class Scheduler:
         self._accounts.end(event.run)
         self._unread.pop(event.run, None)
         for desk in list(self._board.laden.values()) if is_asked else ():
-            desk.take_away(event.run)
+            desk.end_run(event.run)
             self._board.line_up(desk)
 
     # --- a store was opened, and the log that is in it observed
@@ -266,12 +280,12 @@ class Scheduler:
         self._board.leave(agent)
 
     def hold(self, agent: str) -> bool:
-        """Start no turn of the agent, until it is released or leaves; False if it has one, or a message to answer.
+        """Start no turn of the agent, until it is released or leaves; False if it has one, or was asked for one.
 
         Until then it is not known whether it still has to answer what woke it: no run is stuck.
         """
         desk = self._board.desks.get(agent)
-        if desk is None or desk.busy or desk.messages:
+        if desk is None or desk.busy or desk.messages or desk.handed:
             return False
         self._held.add(agent)
         self._board.hand_out(agent, ())
@@ -292,12 +306,10 @@ class Scheduler:
         """The turn to start now, or None. The agent counts as busy from here on."""
         if self._slots is not None and self._accounts.active >= self._slots:
             return None
-        for next_one in self._board.line.values():
-            start = self._start_of(next_one) if isinstance(next_one, Desk) else self._start_of_pool(next_one)
-            if start is not None:
-                self._hand_out(start.agent, start.runs, start.causes)
-                return start
-        return None
+        start = next_start(self._board, self._accounts)
+        if start is not None:
+            self._hand_out(start.agent, start.runs, start.causes)
+        return start
 
     def withdraw(self, start: Start, version: int, reason: str) -> None:
         """The turn could not start: at this version of the block its claim was refused, or took nothing."""
@@ -318,56 +330,6 @@ class Scheduler:
             return []
         return verdicts(self._board, self._accounts, self._team.names, held=bool(self._held), cut=bool(self._cut_off))
 
-    def _start_of(self, desk: Desk) -> Start | None:
-        if desk.busy:
-            return None
-        causes: list[Cause] = []
-        runs: tuple[str, ...] = ()
-        message = desk.next_message
-        if message is not None and self._accounts.can_pay(message):
-            causes.append(desk.messages[0])
-            runs = (message,)
-        for pool in self._board.pools_of(desk.name) if causes else ():
-            # A block that calls on behalf of the message's own run is answered by the same turn.
-            free = pool.need > 0 and not pool.broken and not pool.entry.wake.claim
-            if free and self._accounts.going(pool.runs) == (message,):
-                causes.append(self._call(pool))
-        for key, writes in desk.writes.items():
-            last = writes[-1]
-            causes.append(
-                Cause.made(kind="change", key=key, label=last.label, version=last.version, by=last.by, wake=last.wake)
-            )
-            runs = united(runs, *(write.runs for write in writes))
-        for count in desk.counts:
-            if count.is_reached:
-                causes.append(Cause.made(kind="every", wake=count.wake))
-                runs = united(runs, count.runs)
-        charged = self._accounts.charged(runs, message) if causes else ()
-        return Start(desk.name, charged, tuple(causes), None) if charged else self._start_of_round(desk)
-
-    def _start_of_round(self, desk: Desk) -> Start | None:
-        """The turn of a sleeptime agent before a run ends."""
-        for count in desk.counts:
-            if count.before is not None and self._accounts.can_pay_round(count.before):
-                cause = Cause.made(kind="idle", run=count.before, wake=count.wake)
-                return Start(desk.name, (count.before,), (cause,), None)
-        return None
-
-    def _start_of_pool(self, pool: Pool) -> Start | None:
-        if pool.need <= 0 or pool.broken or not pool.idle:
-            return None
-        charged = self._accounts.charged(pool.runs)
-        if not charged:
-            return None
-        for name in pool.idle:
-            if self._accounts.can_pay(self._board.desks[name].next_message) or not pool.can_claim(name):
-                continue
-            return Start(name, charged, (self._call(pool),), pool.entry if pool.entry.wake.claim else None)
-        return None
-
-    def _call(self, pool: Pool) -> Cause:
-        return pool.call(self._team.blocks[pool.entry.key].label)
-
     # --- the books
 
     def _hand_out(self, agent: str, runs: Iterable[str], causes: Iterable[Cause]) -> None:
@@ -386,6 +348,7 @@ _HANDLERS: Final[Mapping[str, Callable[[Scheduler, Any], None]]] = {
     "block_detached": Scheduler._on_detached,
     "block_modified": lambda scheduler, event: scheduler._board.block_modified(event),
     "change_refused": lambda scheduler, event: scheduler._board.change_refused(event),
+    "handed_over": Scheduler._on_handed_over,
     "run_ended": Scheduler._on_run_ended,
     "run_resumed": Scheduler._on_run_resumed,
     "run_settled": Scheduler._on_run_settled,

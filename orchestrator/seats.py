@@ -9,7 +9,7 @@ from functools import partial
 import anyio
 from anyio.abc import TaskGroup
 
-from orchestrator.scheduler import Start
+from orchestrator.starts import Start
 from orchestrator.turn import Activation
 
 

@@ -118,6 +118,25 @@ class Team:
                         raise DeclarationError(
                             where, f"agent {agent.name!r} is woken by {name!r}, who is none of its agents"
                         )
+                if wake.handoffs is not None:
+                    self._check_handoffs(where, agent.name, wake)
+
+    def _check_handoffs(self, where: str, to: str, wake: Wake) -> None:
+        """Whoever hands control over by name writes a note, which both see."""
+        for name in wake.authors:
+            if name == to:
+                raise DeclarationError(where, f"agent {to!r} would hand control over to itself; leave it out of by=")
+            if name == OWNER:
+                raise DeclarationError(
+                    where, f"agent {to!r} takes control from the owner, who has no turn to hand over"
+                )
+            mine = [attachment for attachment in self._agents[name].attachments if attachment.block is wake.block]
+            if not mine or mine[0].grant == Grant.READ:
+                label = "" if wake.block is None else wake.block.label
+                problem = f"hands control over to {to!r} with a note in block {label!r}, into which it cannot write"
+                raise DeclarationError(
+                    where, f"agent {name!r} {problem}; give it the block, plain or as .contributor()"
+                )
 
     @property
     def members(self) -> tuple[Agent, ...]:

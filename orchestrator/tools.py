@@ -115,8 +115,8 @@ def tool(function: Callable[..., Any]) -> Tool:
     """Make a tool of a function: name, docstring and annotated parameters are what the model sees.
 
     An async function runs in the event loop, a plain one in a worker thread. What it returns is the
-    answer: text as it is, anything else as JSON, a `BlockEdit` as a change of a block. Raise
-    `ToolError` to refuse.
+    answer: text as it is, anything else as JSON, a `BlockEdit` as a change of a block, a `HandOff`
+    as the end of the turn. Raise `ToolError` to refuse.
 
         @tool
         async def lookup(city: Annotated[str, Field(description="in English")]) -> str:

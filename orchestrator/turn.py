@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from functools import lru_cache, partial
 from inspect import isawaitable
@@ -18,13 +18,23 @@ from orchestrator.edits import Edit, Shown
 from orchestrator.environment import Environment
 from orchestrator.errors import BlockError, ModelError, OrchestratorError, ToolError, TurnLost
 from orchestrator.events import TurnStatus
-from orchestrator.ledger import End, Ledger
+from orchestrator.ledger import End, Handing, Ledger
 from orchestrator.memory import TOOLS, memory_specs
 from orchestrator.messages import Message, ToolCall, ToolMessage, ToolSpec, Usage
 from orchestrator.ports import Effect, Model, ModelRequest, ModelResponse, Reader, Store, Transaction, TurnRecord
 from orchestrator.prompting import system_text, tail_text
 from orchestrator.replay import RecordedStep, recorded_steps
-from orchestrator.tools import BlockEdit, Tool, ToolContext, answer_text, parse_arguments, sayable, storable, told
+from orchestrator.tools import (
+    BlockEdit,
+    HandOff,
+    Tool,
+    ToolContext,
+    answer_text,
+    parse_arguments,
+    sayable,
+    storable,
+    told,
+)
 
 _T = TypeVar("_T")
 
@@ -125,7 +135,8 @@ class Activation:
     async def _take_steps(self) -> None:
         context, recorded = await self._store.read(self._begin)
         for step, past in enumerate(recorded):
-            await self._repeat(step, past)
+            if await self._repeat(step, past):
+                return
         for step in range(len(recorded), self._agent.max_steps):
             if step > 0:
                 context = await self._store.read(self._context)
@@ -138,8 +149,8 @@ class Activation:
                 return
             record = partial(self._ledger.record_step, turn=self._turn, step=step, response=response)
             self._messages.append(await self._commit(partial(record, shown=context.versions)))
-            for number, call in enumerate(response.tool_calls):
-                self._messages.append(await self._answer(step, number, call, request.blocks))
+            if await self._act(step, response, request.blocks):
+                return
         raise StepLimit(f"wanted more than {self._agent.max_steps} steps")
 
     def _begin(self, rows: Reader) -> tuple[Context, list[RecordedStep]]:
@@ -147,14 +158,15 @@ class Activation:
         self._messages.extend(rows.messages(self._turn.agent))
         return self._context(rows), recorded_steps(rows, self._turn) if self._turn.attempt > 1 else []
 
-    async def _repeat(self, step: int, past: RecordedStep) -> None:
-        """Go through a recorded step: what its model said is known, and of its tool calls the unanswered are made."""
+    async def _repeat(self, step: int, past: RecordedStep) -> bool:
+        """Go through a recorded step: what its model said is known, and of its tool calls the unanswered are made.
+
+        Whether the turn has ended with it.
+        """
         self._shown = dict(past.shown)
         self._asked += 1
         self._count(past.response)
-        for number, call in enumerate(past.response.tool_calls):
-            if number not in past.effects:
-                self._messages.append(await self._answer(step, number, call, past.texts))
+        return await self._act(step, past.response, past.texts, past.effects)
 
     def _context(self, rows: Reader) -> Context:
         return self._ledger.changes.context(rows, self._turn.agent)
@@ -219,15 +231,37 @@ class Activation:
             calls.append(call)
         return response.having(tool_calls=tuple(calls))
 
-    async def _answer(self, step: int, number: int, call: ToolCall, shown: Mapping[str, str]) -> ToolMessage:
-        """Run one tool call and record its answer, together with the change that it asks for."""
-        tool_context = ToolContext(self._turn.agent, self._turn.run, self._turn.id, step, number, shown)
-        result = await self._result(call, tool_context)
+    async def _act(
+        self, step: int, response: ModelResponse, shown: Mapping[str, str], answered: Collection[int] = ()
+    ) -> bool:
+        """Make the tool calls of a step, handoffs after all others; whether one of these has ended the turn."""
+        handoffs: list[Handing] = []
+        for number, call in enumerate(response.tool_calls):
+            if number in answered:
+                continue
+            context = ToolContext(self._turn.agent, self._turn.run, self._turn.id, step, number, shown)
+            result = await self._result(call, context)
+            if isinstance(result, HandOff):
+                handoffs.append(Handing(call, context, result))
+            else:
+                self._messages.append(await self._answer(call, context, result))
+        for number, handing in enumerate(handoffs):
+            hand_over = partial(self._ledger.hand_over, turn=self._turn, handing=handing, others=handoffs[number + 1 :])
+            end = self._end("done", response.text)
+            refused = await self._commit(partial(hand_over, shown=self._shown, end=end))
+            if refused is None:
+                return True
+            self._messages.append(refused)
+        return False
+
+    async def _answer(self, call: ToolCall, context: ToolContext, result: BlockEdit | Effect) -> ToolMessage:
+        """Record the answer of a tool call, together with the change that it asks for."""
         return await self._commit(
-            lambda tx: self._ledger.record_answer(tx, self._turn, call, tool_context, result, self._shown)
+            lambda tx: self._ledger.record_answer(tx, self._turn, call, context, result, self._shown)
         )
 
-    async def _result(self, call: ToolCall, context: ToolContext) -> BlockEdit | Effect:
+    async def _result(self, call: ToolCall, context: ToolContext) -> BlockEdit | HandOff | Effect:
+        """Run a tool call."""
         try:
             bound = self._tool(call.name).bind(parse_arguments(call.name, call.arguments), context)
             tool = self._tools[call.name]
@@ -237,7 +271,7 @@ class Activation:
                 result, raised = await self._environment.run_tool(partial(_settled, bound))
                 if raised is not None:
                     raise raised
-            if isinstance(result, BlockEdit):
+            if isinstance(result, BlockEdit | HandOff):
                 _check_edit(call.name, result)
                 return result
             return Effect.made(text=answer_text(call.name, result), ok=True)
@@ -299,7 +333,11 @@ def _settled(bound: Callable[[], object]) -> tuple[object, BaseException | None]
         return None, error
 
 
-def _check_edit(name: str, result: BlockEdit) -> None:
+def _check_edit(name: str, result: BlockEdit | HandOff) -> None:
+    if isinstance(result, HandOff):
+        if not isinstance(result.to, str) or not isinstance(result.note, BlockEdit) or unusable(result.to):
+            raise ToolError(f"{name} returned a HandOff that is none; it takes an agent's name and a BlockEdit")
+        result = result.note
     if not isinstance(result.edit, Edit) or not isinstance(result.label, str) or not isinstance(result.answer, str):
         raise ToolError(f"{name} returned a BlockEdit of {type(result.edit).__name__}; it takes a label and an edit")
     if problem := unusable(result.answer) or unusable(result.label):

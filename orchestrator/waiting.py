@@ -40,6 +40,9 @@ def _unanswered(board: Board, accounts: Accounts, names: Mapping[str, str], mess
         told = Waiting("", (desk.name,), "a message was not answered")
         for cause in desk.messages if messages else ():
             yield Unanswered(told, (cause.run or "",))
+        for asked in desk.handed:
+            name = names.get(asked.cause.key or "", asked.cause.label or "")
+            yield Unanswered(Waiting(name, (desk.name,), "control was handed over and not taken"), asked.runs)
         for key, writes in desk.writes.items():
             runs = united(*(accounts.going(write.runs) for write in writes))
             name = names.get(key, writes[-1].label)

@@ -6,13 +6,15 @@ from orchestrator import Agent, Block, Team, Usage, Wake
 from orchestrator.events import (
     BlockChanged,
     BlockCreated,
+    HandedOver,
     RunEnded,
     RunStarted,
     StepTaken,
     TurnEnded,
     TurnStarted,
 )
-from orchestrator.scheduler import Scheduler, Start
+from orchestrator.scheduler import Scheduler
+from orchestrator.starts import Start
 
 # A queue for the tests: each word is a task; "a" is open, "a:ann" is ann's, "A" is done.
 
@@ -69,6 +71,14 @@ class Table:
             runs=self.turns[by].runs if runs is None and by in self.turns else tuple((runs or "").split()),
         )
 
+    def hand_over(self, agent, to, label):
+        """An agent writes a note and hands control over; its turn ends."""
+        self.write(label, f"{self.texts[self.team.key(label)]} to {to}", agent)
+        key, turn = self.team.key(label), self.turns[agent]
+        known = {"turn": turn.turn, "run": turn.run, "runs": turn.runs, "agent": agent, "number": 1}
+        label = self.team.blocks[key].label
+        return self.observe(HandedOver, to=to, key=key, label=label, version=self.versions[key], **known)
+
     def hand_out(self) -> dict[str, Start]:
         """The turns that may start now, by agent, in their order. They have not started yet."""
         starts: dict[str, Start] = {}
@@ -93,7 +103,7 @@ class Table:
             self.start(start)
         return starts
 
-    def end(self, *agents, shown=None, status="done", cost=None):
+    def end(self, *agents, shown=None, status="done", cost=None, cut_off=False):
         """Turns end; they give back what they hold. They were shown all as it is now, or the given versions."""
         for agent in agents:
             turn = self.turns.pop(agent)
@@ -105,7 +115,8 @@ class Table:
                 if wake.release and (text := wake.release(self.texts[key], agent)) != self.texts[key]:
                     self.write(self.team.names[key], text, "engine", " ".join(turn.runs), "release")
             last = saw if shown is None else {self.team.key(label): version for label, version in shown.items()}
-            self.observe(TurnEnded, runs=turn.runs, status=status, error=None, steps=1, shown=last, **known)
+            how = {"status": status, "error": None, "cut_off": cut_off}
+            self.observe(TurnEnded, runs=turn.runs, steps=1, shown=last, **how, **known)
 
     def sees(self, agent, block):
         return any(attachment.block is block for attachment in self.team.agent(agent).attachments)
@@ -120,6 +131,7 @@ def why(start: Start) -> list[str]:
     """The causes in words."""
     words = {"message": "{0.run}", "change": "{0.label} {0.version} by {0.by}", "call": "{0.label} {0.version} calls"}
     words["full"] = "{0.label} {0.version} is nearly full, by {0.by}"
+    words["handoff"] = "{0.by} hands over {0.label} {0.version}"
     return [words[cause.kind].format(cause) for cause in start.causes]
 
 

@@ -14,7 +14,7 @@ from orchestrator.ledger import End, Ledger
 from orchestrator.outcomes import Outcome
 from orchestrator.ports import Effect, ModelResponse, RunRecord, TurnRecord
 from orchestrator.roster import Roster
-from orchestrator.scheduler import Start
+from orchestrator.starts import Start
 from orchestrator.stores import MemoryStore
 
 TEAM = Team("solo", [Agent("ann", blocks=[Block("notes")])])

@@ -8,7 +8,8 @@ from orchestrator import Agent, Block, Wake
 from orchestrator.events import (
     Cause,
 )
-from orchestrator.scheduler import Scheduler, Start
+from orchestrator.scheduler import Scheduler
+from orchestrator.starts import Start
 
 
 def test_a_message_starts_the_entry_and_nobody_else():

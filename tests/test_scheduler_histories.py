@@ -11,9 +11,11 @@ import pytest
 from scheduler_table import Table, open_tasks, put_back, take
 
 from orchestrator import Agent, Block, Budget, ModelRequest, ModelResponse, Orchestrator, Team, ToolCall, Wake
-from orchestrator.scheduler import Scheduler, Start
+from orchestrator.handoffs import Handoffs
+from orchestrator.scheduler import Scheduler
+from orchestrator.starts import Start
 from orchestrator.testing import FunctionModel, simulated_time
-from patterns import supervise
+from patterns import hand_off, supervise
 
 
 @pytest.fixture
@@ -193,6 +195,30 @@ def assert_rounds_come_last(log: list[Any]) -> None:
     assert rounds or last.status == "budget", "before the last run ends there is a round, if it can pay"
 
 
+@pytest.mark.parametrize("slots", [None, 1, 3])
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_scheduler_that_reads_the_log_of_agents_who_hand_over_goes_on_as_the_live_one(recorded, seed, slots):
+    random = Random(seed)
+    ann, bob, cat = (Agent(name) for name in ("ann", "bob", "cat"))
+    team = hand_off(ann, bob, note=Block("one")) | hand_off(bob, cat, note=Block("two"))
+
+    async def think(request: ModelRequest) -> ModelResponse:
+        await anyio.sleep(random.randint(1, 9))
+        if random.random() < 0.3:
+            return ModelResponse("done")
+        tools = [tool.name for tool in request.tools if tool.name.startswith("hand_off_to_")]
+        return ModelResponse("", [ToolCall(random.choice(tools), {"note": "go on"})])
+
+    live = Orchestrator(team, model=FunctionModel(think), max_concurrency=slots)
+    async with live, anyio.create_task_group() as group:
+        for name in ("ann", "bob", "cat") * 4:
+            group.start_soon(partial(live.run, "go", agent=name, budget=Budget(turns=15)))
+
+    (scheduler,) = recorded
+    assert sum(event.type == "handed_over" for event in scheduler.log) > 3
+    assert_rebuilt_alike(team, scheduler, slots)
+
+
 def mixed_team(random: Random) -> Team:
     """Five agents and four blocks; each agent sees some of them, and is woken by some in one way or another."""
     blocks = [Block(f"b{n}") for n in range(4)]
@@ -208,6 +234,8 @@ def mixed_team(random: Random) -> Team:
             for block in random.sample(mine, random.randint(0, len(mine)))
         ]
         works_too = random.random() < 0.5
+        if random.random() < 0.4:
+            wakes.append(Wake(random.choice(mine), handoffs=3))
         agents.append(Agent(name, blocks=[*mine, *[queue] * works_too], wakes_on=[*wakes, *[works] * works_too]))
     return Team("mixed", agents)
 
@@ -253,6 +281,9 @@ class World(Table):
         self.called = {entry.number: 1 for entry in self.wakes}
         self.answered = {entry.number: 0 for entry in self.wakes}
         self.refused: dict[tuple[int, str], int] = {}
+        #: By agent, the handoffs that it has not taken up: the key and version of the note, and the runs.
+        self.passed: dict[str, list[tuple[str, int, set[str]]]] = {agent.name: [] for agent in self.team.members}
+        self.handoffs = Handoffs(self.team)
         self.runs = 0
 
     # What happens.
@@ -272,6 +303,8 @@ class World(Table):
         del self.left[run]
         for waiting in self.messages.values():
             waiting[:] = [other for other in waiting if other != run]
+        for passed in self.passed.values():
+            passed[:] = [(key, version, runs - {run}) for key, version, runs in passed if runs - {run}]
         self.finish(run)
 
     def write(self, label, text, by="owner", runs=None, operation="replace"):
@@ -282,7 +315,7 @@ class World(Table):
         for entry in self.wakes:
             if entry.key == key and entry.wake.when:
                 self.called[entry.number], self.answered[entry.number] = self.versions[key], 0
-            elif entry.key == key and (not entry.wake.by or by in entry.wake.by):
+            elif entry.key == key and entry.wake.handoffs is None and (not entry.wake.by or by in entry.wake.by):
                 for member in set(entry.members) - {by}:
                     self.pending.setdefault((member, key), set()).add(self.versions[key])
 
@@ -305,6 +338,7 @@ class World(Table):
                 assert self.left[verdict.run] == 0
             if verdict.outcome == "complete":
                 assert not any(verdict.run in waiting for waiting in self.messages.values())
+                assert not any(verdict.run in runs for passed in self.passed.values() for _, _, runs in passed)
             self.told.add(verdict.run)
 
     def start_one(self, agent: str) -> None:
@@ -321,11 +355,28 @@ class World(Table):
         for cause in start.causes:
             if cause.kind == "message" and cause.run in self.messages[agent]:
                 self.messages[agent].remove(cause.run)
+            if cause.kind == "handoff":
+                self.passed[agent] = [one for one in self.passed[agent] if one[:2] != (cause.key, cause.version)]
         self.start(start)
 
-    def end_one(self, agent: str) -> None:
-        """A turn ends. Its last step was shown some version since it began, or it failed before it had one."""
+    def end_one(self, agent: str, writes: bool) -> None:
+        """A turn ends. Its last step was shown some version since it began, or it failed before it had one.
+
+        Some end by handing control over, if they can.
+        """
         turn = self.turns[agent]
+        ways = [
+            (entry.key, member)
+            for entry in self.wakes
+            if entry.wake.handoffs and agent in [name for name, _ in self.team.holders[entry.key]]
+            for member in entry.members
+            if member != agent
+        ]
+        if writes and ways and self.random.random() < 0.5:
+            key, to = self.random.choice(ways)
+            self.hand_over(agent, to, self.team.names[key])
+            if runs := set(turn.runs) & set(self.left):
+                self.passed[to].append((key, self.versions[key], runs))
         shown = {}
         if self.random.random() < 0.8:
             for attachment in self.team.agent(agent).attachments:
@@ -336,7 +387,7 @@ class World(Table):
         self.end(agent, shown={self.team.names[key]: version for key, version in shown.items()})
         for cause in turn.causes:
             if cause.key is not None:
-                shown.setdefault(cause.key, cause.version)
+                shown[cause.key] = max(cause.version, shown.get(cause.key, 0))
         for key, version in shown.items():
             self.pending[agent, key] = {known for known in self.pending.get((agent, key), ()) if known > version}
         for cause in turn.causes:
@@ -363,6 +414,17 @@ class World(Table):
     def free(self, agent: str) -> bool:
         return agent not in self.handed and agent not in self.turns
 
+    @property
+    def at_work(self) -> set[str]:
+        return {*self.handed, *self.turns}
+
+    def may_act(self, agent: str) -> bool:
+        """Whether it is free, and neither a partner is at work nor one that shares a partner, who may wait longer."""
+        partners = self.handoffs.partners
+        mine = partners.get(agent, frozenset())
+        near = mine.union(*(partners[name] for name in mine))
+        return self.free(agent) and not near & self.at_work
+
     def need(self, number: int) -> int:
         entry = self.wakes[number]
         working = (*self.handed.values(), *self.turns.values())
@@ -374,15 +436,22 @@ class World(Table):
 
     def check(self, start: Start) -> None:
         assert self.free(start.agent), "one turn at a time"
+        assert not self.at_work & self.handoffs.partners.get(start.agent, frozenset()), "partners act one at a time"
         assert self.slots is None or len(self.handed) + len(self.turns) < self.slots
         assert self.may_pay(start.runs[0]), "nothing starts for a run that has ended or spent all"
-        assert start.runs[0] == min(filter(self.may_pay, start.runs), key=list(self.left).index) or start.causes[0].run
+        oldest = min(filter(self.may_pay, start.runs), key=list(self.left).index)
+        assert start.runs[0] == oldest or start.causes[0].kind in ("message", "handoff"), (
+            "these have payers of their own"
+        )
         assert set(start.runs) <= set(self.left)
         for cause in start.causes:
             if cause.kind == "message":
                 assert cause.run == start.runs[0] == self.messages[start.agent][0]
             elif cause.kind == "change":
                 assert cause.version == max(self.pending[start.agent, cause.key])
+            elif cause.kind == "handoff":
+                (runs,) = [one[2] for one in self.passed[start.agent] if one[:2] == (cause.key, cause.version)]
+                assert start.runs[0] in runs, "the runs of the handing turn pay"
             else:
                 assert self.need(cause.wake) > 0, "a pool does not start more than it needs"
 
@@ -390,15 +459,16 @@ class World(Table):
         """Now that nothing is handed out any more, nobody could take a turn."""
         if self.slots is not None and len(self.handed) + len(self.turns) >= self.slots:
             return
-        for agent in filter(self.free, self.messages):
+        for agent in filter(self.may_act, self.messages):
+            assert not any(self.may_pay(run) for _, _, runs in self.passed[agent] for run in runs), f"{agent} is next"
             assert not self.messages[agent] or not self.may_pay(self.messages[agent][0]), f"{agent} has a message"
         if not self.left or not all(map(self.may_pay, self.left)):
             return  # who pays is a question for the tables
         for (agent, key), versions in self.pending.items():
-            assert not versions or not self.free(agent), f"{agent} has not seen {key}"
+            assert not versions or not self.may_act(agent), f"{agent} has not seen {key}"
         for entry in self.wakes:
             if entry.wake.when and self.need(entry.number) > 0:
-                assert not any(self.free(member) and self.can_take(entry, member) for member in entry.members)
+                assert not any(self.may_act(member) and self.can_take(entry, member) for member in entry.members)
 
     def can_take(self, entry: Any, member: str) -> bool:
         if entry.wake.claim is None:
@@ -411,7 +481,7 @@ class World(Table):
     def step(self, writes: bool) -> bool:
         """One thing happens; False if nothing is left that could."""
         can: list[Any] = [lambda agent=agent: self.start_one(agent) for agent in self.handed]
-        can += [lambda agent=agent: self.end_one(agent) for agent in self.turns]
+        can += [lambda agent=agent: self.end_one(agent, writes) for agent in self.turns]
         can += [lambda run=run: self.over(run) for run in self.left if run in self.told | self.closed]
         if writes:
             can += [lambda agent=agent: self.write_something(agent) for agent in [*self.turns, "owner"]] * 2
@@ -442,3 +512,4 @@ def test_whatever_happens_nobody_is_forgotten_and_every_run_ends(seed):
         pass
     assert not any(world.pending.values()), "every change was looked at by all whom it wakes"
     assert not any(world.messages.values())
+    assert not any(world.passed.values())

@@ -23,6 +23,7 @@ from orchestrator.events import (
     Cause,
     ChangeRefused,
     Event,
+    HandedOver,
     RunEnded,
     RunResumed,
     RunSettled,
@@ -111,6 +112,8 @@ class Lines:
             case ToolAnswered():
                 in_vain = "" if event.ok else " without success"
                 return f"{event.agent} called {brief(event.name)}{in_vain}: {brief(event.text)}"
+            case HandedOver():
+                return f"{event.agent} handed control over to {event.to}, with a note in {self._name(event)}"
             case TurnEnded():
                 said = brief(event.error or event.text)
                 return f"{event.agent} {ending(event)}{f': {said}' if said else ''}"
@@ -137,7 +140,9 @@ class Lines:
             case _:
                 return None
 
-    def _name(self, event: BlockCreated | BlockChanged | BlockModified | BlockAttached | BlockDetached) -> str:
+    def _name(
+        self, event: BlockCreated | BlockChanged | BlockModified | BlockAttached | BlockDetached | HandedOver
+    ) -> str:
         return self.names.get(event.key, event.label)
 
     def causes(self, causes: Iterable[Cause]) -> str:
@@ -154,6 +159,8 @@ class Lines:
             return f"{name}, which calls for a turn"
         if cause.kind == "full":
             return f"{name}, which is nearly full"
+        if cause.kind == "handoff":
+            return f"{cause.by}, who handed control over with a note in {name} (version {cause.version})"
         return f"{name}, changed by {cause.by} (version {cause.version})"
 
 

@@ -14,7 +14,16 @@ from rich.text import Text
 
 from orchestrator.blocks import BlockState
 from orchestrator.cli.lines import brief, change, ending
-from orchestrator.events import BlockChanged, Event, StepTaken, ToolAnswered, TurnEnded, TurnResumed, TurnStarted
+from orchestrator.events import (
+    BlockChanged,
+    Event,
+    HandedOver,
+    StepTaken,
+    ToolAnswered,
+    TurnEnded,
+    TurnResumed,
+    TurnStarted,
+)
 from orchestrator.messages import ToolCall
 from orchestrator.team import Team
 
@@ -104,6 +113,8 @@ class View:
                     row.do(f"calling {brief(rest[0].name)}", "cyan")
                 else:
                     row.do(f"thinking, step {event.step + 2}")
+            case HandedOver():
+                self._row(event.to).do(f"is next: {event.agent} handed over", busy=False)
             case TurnEnded():
                 row = self._row(event.agent)
                 row.turns += 1
