@@ -10,28 +10,11 @@ from typing import Any
 import anyio
 import pytest
 
-import orchestrator
-import patterns
 from orchestrator import BlockChanged, Model, Store
 from orchestrator.owner.looking import BlockHistory, find_history
 
 FOLDER = Path(__file__).parent.parent / "examples"
 FILES = sorted(path.stem for path in FOLDER.glob("*.py"))
-
-#: What has to be there before an example can run: patterns, or what the engine does with a declaration.
-NEEDS = {
-    "user_profile": ("curate", "user_preferences"),
-    "handoff": ("hand_off", "handoff_context"),
-    "global_config": ("system_config",),
-    "all_five": ("curate", "hand_off", "handoff_context", "system_config", "user_preferences"),
-}
-
-
-def is_awaited(name: str) -> bool:
-    """Whether the example shows what is not there yet."""
-    if name == "full_block":
-        return not hasattr(orchestrator, "NotArchived")
-    return not all(hasattr(patterns, part) for part in NEEDS.get(name, ()))
 
 
 def example(name: str) -> Any:
@@ -67,8 +50,6 @@ class Seen:
 
 async def ran(name: str, store: Store, capsys: pytest.CaptureFixture[str], model: Model | None = None) -> Seen:
     """Run an example's main, as it is or with another model."""
-    if is_awaited(name):
-        pytest.skip(f"{name} shows what is not there yet")
     main = example(name).main
     capsys.readouterr()
     with anyio.fail_after(60):

@@ -161,7 +161,8 @@ NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", fullmatch=True).filte
 
 
 @st.composite
-def wakes(pick: st.DrawFn, block: Block, names: list[str]) -> Wake:
+def wakes(pick: st.DrawFn, block: Block, names: list[str], writers: list[str]) -> Wake:
+    """A wake on a block; only who can write a note hands over with it."""
     by = pick(st.lists(st.sampled_from(names), unique=True))
     kinds = ("change", "calls", "full", "handoffs")
     match pick(st.sampled_from(kinds)):
@@ -170,7 +171,7 @@ def wakes(pick: st.DrawFn, block: Block, names: list[str]) -> Wake:
         case "full":
             return Wake(block, full=pick(st.sampled_from([0.29, 0.8, 1])))
         case "handoffs":
-            return Wake(block, handoffs=pick(st.integers(1, 1000)), by=by)
+            return Wake(block, handoffs=pick(st.integers(1, 1000)), by=[name for name in by if name in writers])
         case _:
             return Wake(block, by=by)
 
@@ -186,10 +187,14 @@ def teams(pick: st.DrawFn) -> Team:
         blocks.append(
             Block(label, description=pick(st.sampled_from(["", HOSTILE])), read_only=read_only, overflow=archive)
         )
+    seen = {name: pick(st.lists(st.sampled_from(blocks), unique_by=id)) if blocks else [] for name in names}
     agents = []
-    for name in names:
-        mine = pick(st.lists(st.sampled_from(blocks), unique_by=id)) if blocks else []
-        woken = [pick(wakes(block, names)) for block in mine if pick(st.booleans())]
+    for name, mine in seen.items():
+        writers = {
+            block: [other for other in names if other != name and block in seen[other] and not block.read_only]
+            for block in mine
+        }
+        woken = [pick(wakes(block, names, writers[block])) for block in mine if pick(st.booleans())]
         if pick(st.booleans()):
             woken.append(
                 Wake(every=pick(st.none() | st.integers(1, 3)), idle=True, by=pick(st.sampled_from([[], names])))
@@ -296,7 +301,7 @@ def test_a_link_says_the_grant_and_what_wakes() -> None:
             Agent("ann", blocks=[a, b, c.reader()], wakes_on=[a, Wake(b, when=len), Wake(c, full=0.29)]),
             Agent("bob", blocks=[a.contributor(), b, c.curator()], wakes_on=[Wake(a, by=["ann"]), pool]),
             Agent("cy", blocks=[a.reader(), b, c], wakes_on=[Wake(a, by=["bob", "ann"]), pool, Wake(c, handoffs=1)]),
-            Agent("di", blocks=[a, c], wakes_on=[Wake(a, by=["ann", "bob"]), Wake(c, handoffs=2, by=["ann"])]),
+            Agent("di", blocks=[a, c], wakes_on=[Wake(a, by=["ann", "bob"]), Wake(c, handoffs=2, by=["cy"])]),
             Agent("ed", blocks=[a, c], wakes_on=[Wake(a, by=["ann", "bob", "x" * 30]), Wake(c), Wake(c, full=1)]),
             Agent("x" * 30),
         ],
@@ -314,7 +319,7 @@ def test_a_link_says_the_grant_and_what_wakes() -> None:
         ("ann", "c"): ("read", "wakes, full 29 %"),
         ("bob", "c"): ("rethink",),
         ("cy", "c"): ("replace", "hands over, at most 1"),
-        ("di", "c"): ("replace", "hands over, at most 2, by ann"),
+        ("di", "c"): ("replace", "hands over, at most 2, by cy"),
         ("ed", "c"): ("replace", "wakes", "wakes, full 100 %"),
     }
 

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from shown import FILES, FOLDER, Seen, example, ran
 
 import orchestrator
 from orchestrator import Orchestrator, Store, Team, run_sync
 from orchestrator.cli.loading import load
 from orchestrator.testing import ScriptedModel, edit
 from patterns.tasks import Queue
-from tests.shown import FILES, FOLDER, Seen, example, is_awaited, ran
 
 
 @pytest.fixture(autouse=True)
@@ -49,8 +49,6 @@ def test_an_example_can_be_read_at_a_glance(name: str) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_command_line_takes_the_team_of_an_example(name: str) -> None:
-    if is_awaited(name):
-        pytest.skip(f"{name} shows what is not there yet")
     team = load(f"{FOLDER / name}.py:team", {})
 
     assert isinstance(team, Team)

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import anyio
 import pytest
+from shown import FILES, Seen, ran
 
 from orchestrator import ModelRequest, ToolMessage
 from orchestrator.stores import MemoryStore
 from orchestrator.testing import Line, Say, ScriptedModel, call, edit, simulated_time, together
 from patterns.tasks import Queue
-from tests.shown import FILES, Seen, ran
 
 
 @pytest.fixture
@@ -251,7 +251,7 @@ PLAYS = {
     "all_five": Play(
         {
             "triage": [
-                insert("user_preferences", "Short answers."),
+                insert("user_preferences", "Short answers.\nShort answers, please."),
                 call("hand_off_to_expert", note="What is MemGPT?"),
             ],
             "expert": [call("add_tasks", tasks=["What is MemGPT?"]), "begun", "MemGPT is a project."],

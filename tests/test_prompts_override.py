@@ -263,7 +263,7 @@ def test_a_refused_folder_changes_nothing(folder: Path, tmp_path: Path) -> None:
 def test_the_environment_names_a_folder_until_code_does(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORCHESTRATOR_PROMPTS", str(write(folder, change="from the environment")))
     templates = Templates()
-    values = {"label": "notes", "version": 1, "size": "5", "limit": "100"}
+    values = {"label": "notes", "version": 1, "size": "5", "limit": "100", "moved": 0, "archive": ""}
 
     assert templates.take("change").render() == "from the environment"
     assert templates.take("change") is templates.take("change")
@@ -274,7 +274,8 @@ def test_the_environment_names_a_folder_until_code_does(folder: Path, monkeypatc
 def test_an_empty_variable_names_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORCHESTRATOR_PROMPTS", "")
 
-    assert "Done: " in Templates().take("change").render(label="notes", version=1, size="5", limit="100")
+    values = {"label": "notes", "version": 1, "size": "5", "limit": "100", "moved": 0, "archive": ""}
+    assert "Done: " in Templates().take("change").render(values)
 
 
 async def test_a_wrong_folder_in_the_environment_is_said_when_the_team_is_opened(
