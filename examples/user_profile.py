@@ -38,7 +38,7 @@ team = curate(
 async def main(model: str | Model = "rehearsal", store: Store | None = None) -> None:
     async with Orchestrator(team, store, model=model) as live:
         async with anyio.create_task_group() as group:  # the user talks to both at once, and says the same to both
-            group.start_soon(live.agents.message, "librarian", "I prefer short answers. What is MemGPT?")
+            group.start_soon(live.agents.message, "librarian", "I prefer short answers. Call me Kim. What is MemGPT?")
             group.start_soon(live.agents.message, "concierge", "I prefer short answers. I like trains.")
         run = await live.run("What is a memory block?")
         print(run.output)

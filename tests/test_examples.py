@@ -177,7 +177,7 @@ async def watching_results(seen: Seen) -> None:
 
 async def user_profile(seen: Seen) -> None:
     assert set(await seen.authors("user_preferences")) == {"owner", "librarian", "concierge", "curator"}
-    kept = ["I like trains.", "I prefer short answers.", "Likes museums.", "Speaks German."]
+    kept = ["Call me Kim.", "I like trains.", "I prefer short answers.", "Likes museums.", "Speaks German."]
     assert sorted(await seen.lines("user_preferences")) == kept
     answer = seen.printed.partition("What is known of the user")[0]
     assert "Memory blocks are labelled pieces of text." in answer

@@ -112,7 +112,7 @@ async def test_a_scheduler_that_reads_the_log_of_a_team_with_an_owner_goes_on_as
     rebuilt = Scheduler(team, slots)
     for record in await store.read(lambda rows: list(rows.agents())):
         if record.settings is not None:
-            rebuilt.join(record.name, dict(record.settings.wakes))
+            rebuilt.join(record.name, dict(record.settings.wakes), record.settings.sleeps)
     for event in await store.events(limit=100_000):
         rebuilt.observe(event)
     for name in {agent.name for agent in team.members} - there:
