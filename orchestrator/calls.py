@@ -101,8 +101,9 @@ class Desk:
     @property
     def is_laden(self) -> bool:
         """Whether anything lies there."""
-        waits = any(count.is_reached or count.before for count in self.counts)
-        return bool(self.messages or self.handed or self.writes or waits)
+        if self.messages or self.handed or self.writes:
+            return True
+        return bool(self.counts) and any(count.is_reached or count.before for count in self.counts)
 
     @property
     def next_message(self) -> str | None:

@@ -46,6 +46,8 @@ class Accounts:
         self.resting: dict[str, Account] = {}
         #: And of these, those that may have while others are active.
         self.ending: dict[str, Account] = {}
+        #: Those whose outcome is fixed, and that have not ended.
+        self.settled: dict[str, Account] = {}
         #: How many turns there are, started or only handed out.
         self.active = 0
 
@@ -101,6 +103,7 @@ class Accounts:
         """What the run comes to is fixed."""
         if found := self._runs.get(id):
             found.settled, found.closing = True, found.stopped
+            self.settled[id] = found
 
     def close(self, id: str) -> None:
         """The run is being ended from outside."""
@@ -112,6 +115,7 @@ class Accounts:
         self._runs.pop(id, None)
         self.resting.pop(id, None)
         self.ending.pop(id, None)
+        self.settled.pop(id, None)
 
     def cut(self) -> None:
         """All that goes on was cut off: the runs are set aside, and no turn is at work."""

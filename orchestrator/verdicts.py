@@ -31,7 +31,7 @@ def verdicts(board: Board, accounts: Accounts, names: Mapping[str, str], *, held
         cut: whether there are turns that were cut off, and that nobody has taken up.
     """
     resting = accounts.resting
-    rounds = [id for id, run in resting.items() if run.settled and not run.closing]
+    rounds = [id for id, run in accounts.settled.items() if id in resting and not run.closing]
     in_flux = accounts.active > 0 or held or bool(rounds) or any(run.closing for run in resting.values())
     judged = _judged(board, accounts, names, in_flux=in_flux)
     ended = [verdict for verdict in judged if verdict.outcome != "stuck"]
