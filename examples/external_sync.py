@@ -21,10 +21,10 @@ accounts = Block("accounts", NOTES, "How many customers there are, and notes abo
 _HOW = "Add a note about the customers to the block `accounts`, on a line of its own."
 team = Team("sales", [Agent(name, _HOW, blocks=[customers, accounts.contributor()]) for name in ("ann", "bob")])
 
-SCRIPT: dict[str, list[Line]] = {
-    "ann": [edit("memory_insert", "accounts", new_string="- ann has called Acme"), "noted"] * 3,
-    "bob": [edit("memory_insert", "accounts", new_string="- bob has called Globex"), "noted"] * 3,
-}
+SCRIPT: dict[str, list[Line]] = {name: [] for name in ("ann", "bob")}
+for customer in ("Acme", "Globex", "Initech"):
+    for name, note in (("ann", f"- ann has called {customer}"), ("bob", f"- bob has written to {customer}")):
+        SCRIPT[name] += [edit("memory_insert", "accounts", new_string=note), "noted"]
 
 
 async def bring_in(live: Orchestrator, table: str) -> None:

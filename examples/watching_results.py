@@ -61,8 +61,9 @@ async def main(model: str | Model = stand_in, store: Store | None = None) -> Non
         for label in ("comments", "result", *(result.label for result in results.values())):
             group.start_soon(tell, live, label)
         await live.run("What are memory blocks?")
-        print((await live.blocks.retrieve("comments")).value)
-        print((await live.agents.blocks.retrieve("carol", "result")).value, "was read by the program alone.")
+        print((await live.blocks.retrieve("comments")).value or "The parent has commented on nothing.")
+        result = await live.agents.blocks.retrieve("carol", "result")
+        print(result.value or "Nothing", "was read by the program alone.")
 
 
 if __name__ == "__main__":

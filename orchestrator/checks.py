@@ -34,7 +34,8 @@ def check_pure(where: str, what: str, function: object, of: str) -> None:
 def check_count(where: str, what: str, count: object) -> None:
     """Raise `DeclarationError` unless it is a whole number, 1 or more; True is none."""
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise DeclarationError(where, f"{what} is {count!r}; give 1 or more")
+        number = "" if type(count) is int else "a whole number, "
+        raise DeclarationError(where, f"{what} is {count!r}; give {number}1 or more")
 
 
 def check_amount(where: str, what: str, amount: object, unit: str) -> None:

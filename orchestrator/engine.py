@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Self, overload
@@ -270,7 +270,7 @@ class Orchestrator:
 
         Args:
             block: only changes of this block. One that was made while the team is live is named by its id.
-            run: only what happens for this run.
+            run: only what happens for this run; entering raises `RunError` if there is none of this id.
             after: begin after the event with this number (0: with the first); by default, with the next one.
         """
         self._check_open()
@@ -278,12 +278,14 @@ class Orchestrator:
             raise RunError(f"after is {after!r}; give the number of an event, or 0 to begin with the first")
         key = None if block is None else self._key(block)
         return self._watched(
-            self._activity.feed.last if after is None else after, chosen(key, None if run is None else _id_of(run))
+            self._activity.feed.last if after is None else after, key, None if run is None else _id_of(run)
         )
 
     @asynccontextmanager
-    async def _watched(self, after: int, wanted: Callable[[Event], bool]) -> AsyncIterator[AsyncIterator[Event]]:
-        async with aclosing(self._activity.feed.follow(after, wanted)) as events:  # type: ignore[type-var]
+    async def _watched(self, after: int, key: str | None, run: str | None) -> AsyncIterator[AsyncIterator[Event]]:
+        if run is not None and await self._store.read(lambda rows: rows.run(run)) is None:
+            raise RunError(f"there is no run {run!r} in the store")  # else it would be waited for, for ever
+        async with aclosing(self._activity.feed.follow(after, chosen(key, run))) as events:  # type: ignore[type-var]
             yield events
 
     def _key(self, block: BlockReference) -> str:

@@ -67,7 +67,7 @@ class Team:
         put(self, "agents", tuple(self.agents))
         for agent in self.members:
             if not isinstance(agent, Agent):
-                raise DeclarationError(where, f"has a {type(agent).__name__} among its agents")
+                raise DeclarationError(where, f"has a {type(agent).__name__} among its agents; give Agent objects")
         by_name = {agent.name: agent for agent in self.members}
         if not by_name:
             raise DeclarationError(where, "has no agents")

@@ -54,6 +54,8 @@ class Templates:
         """Use the folder that the environment variable names, or none, unless there is one in use."""
         if self._environment is None:
             named = os.environ.get(VARIABLE)
+            if named and not Path(named).is_dir():
+                raise DeclarationError(f"{VARIABLE} in the environment", f"there is no folder {named!r}")
             self.use(Path(named) if named else None)
 
     def take(self, name: str) -> Template:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import sqlite3
@@ -14,6 +15,9 @@ from typing import Final, NamedTuple
 from orchestrator import DeclarationError, Tool, shipped, tool
 from patterns.sentences import Hit, sentences
 
+_LOG: Final = logging.getLogger(__name__)
+
+_NAMED: Final = 3
 _LONGEST_QUERY: Final = 1_000
 _LONGEST_QUOTE: Final = 600
 
@@ -50,14 +54,16 @@ class Findings(NamedTuple):
 class Documents:
     """The sentences of the *.md, *.txt and *.rst files in a folder; read at the first search, and only then.
 
-    Hidden files and files over 2 MB are left out. Several threads may search at once.
+    Hidden files and files over 2 MB are left out; of files that are not in UTF-8 the log tells. Several threads may
+    search at once.
     """
 
     def __init__(self, folder: str | Path, *, part: int = 0, of: int = 1) -> None:
         self.folder = Path(folder).absolute()
         self._part, self._of = part, of
         if not self.folder.is_dir():
-            raise DeclarationError("documents", f"{str(folder)!r} is not a folder")
+            where = "" if Path(folder).is_absolute() else f"; looked for in {str(Path.cwd())!r}"
+            raise DeclarationError("documents", f"{str(folder)!r} is not a folder{where}")
         # Protects the index: one thread makes it, and one at a time uses its connection.
         self._lock = threading.Lock()
         self._index: _Index | None = None
@@ -83,8 +89,15 @@ class Documents:
         if not words:
             return "Nothing found: the query has only common words. Say what it is about."
         if unknown:
-            return f"Nothing found. No document mentions {', '.join(map(repr, unknown))}."
-        return "Nothing found. All the words occur in the documents, but no sentence has enough of them."
+            return f"Nothing found. No document mentions {', '.join(map(repr, unknown))}.{self._unread()}"
+        return (
+            f"Nothing found. All the words occur in the documents, but no sentence has enough of them.{self._unread()}"
+        )
+
+    def _unread(self) -> str:
+        files = list(self._index.garbled) if self._index is not None else []
+        more = f" and {len(files) - _NAMED:,} more" if len(files) > _NAMED else ""
+        return f" Not all could be read of {', '.join(map(repr, files[:_NAMED]))}{more}." if files else ""
 
 
 def search_documents(folder: str | Path | None = None, *, part: int = 0, of: int = 1) -> Tool:
@@ -137,7 +150,10 @@ class _Index:
     """All sentences of a folder, and a full-text index that forgets the text and keeps the words."""
 
     def __init__(self, folder: Path, part: int, of: int) -> None:
-        self.sentences = sentences(folder, part, of)
+        self.sentences, self.garbled = sentences(folder, part, of)
+        for file, line in self.garbled.items():
+            problem = "%r in %r is not in UTF-8 (line %d), so words there with letters such as é are not found"
+            _LOG.warning(problem, file, folder.name, line)
         self._database = sqlite3.connect(":memory:", check_same_thread=False)
         weakref.finalize(self, self._database.close)
         self._database.execute(

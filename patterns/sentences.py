@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 _LARGEST_FILE: Final = 2_000_000
 _BREAK: Final = re.compile(r"""(?<=[.!?])["'”’)\]*_`]*\s(?=[^\sa-z])|(?<=[。！？])[”』」]*\s?""")  # noqa: RUF001
 _ABBREVIATED: Final = re.compile(r"\b(?:[A-Z]|Mrs?|Ms|Dr|Prof|St|Mt|vs|e\.g|i\.e|approx|ca|cf|No|Fig|pp?|Jr|Sr)\.$")
+_NEWLINE: Final = re.compile(r"\r\n?")
 _FENCE: Final = re.compile(r"(`{3,}|~{3,})[^`]*$")
 _HEADING: Final = re.compile(r"(#{1,6})\s+(.*?)[\s#]*$")
 _UNDERLINE: Final = re.compile(r"([^\w\s|])\1{2,}$")
@@ -32,13 +33,26 @@ class Sentence(NamedTuple):
     is_heading: bool
 
 
-def sentences(folder: Path, part: int = 0, of: int = 1) -> list[Sentence]:
+class Found(NamedTuple):
+    """What the files of a folder hold."""
+
+    sentences: list[Sentence]
+    #: Files that are not in UTF-8, and in which line: what they have in other letters cannot be found.
+    garbled: dict[str, int]
+
+
+def sentences(folder: Path, part: int = 0, of: int = 1) -> Found:
     """The sentences of the *.md, *.txt and *.rst files below a folder; or of one file in `of`, from number `part` on.
 
     Hidden files and files over 2 MB are left out.
     """
-    paths = list(_files(folder))[part::of]
-    return [sentence for path in paths for sentence in _Reader(folder, path).sentences]
+    found = Found([], {})
+    for path in list(_files(folder))[part::of]:
+        reader = _Reader(folder, path)
+        found.sentences.extend(reader.sentences)
+        if reader.garbled is not None:
+            found.garbled[reader.file] = reader.garbled
+    return found
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -55,15 +69,25 @@ class _Reader:
 
     def __init__(self, folder: Path, path: Path) -> None:
         self.sentences: list[Sentence] = []
-        self._file = path.relative_to(folder).as_posix().encode("utf-8", "replace").decode()
-        self._above = {0: Path(self._file).stem}  # by level
+        self.file = path.relative_to(folder).as_posix().encode("utf-8", "replace").decode()
+        #: The first line that is not in UTF-8, if there is one.
+        self.garbled: int | None = None
+        self._above = {0: Path(self.file).stem}  # by level
         self._lines: list[tuple[int, str]] = []  # not yet known to be complete
         self._numbered = False  # they are an item of a numbered list
         self._fence = ""
-        text = path.read_text("utf-8-sig", errors="replace").replace("\0", "\ufffd")
-        for number, line in enumerate(text.split("\n"), 1):
+        for number, line in enumerate(self._text_of(path).split("\n"), 1):
             self._take(number, " ".join(line.split()))
         self._end()
+
+    def _text_of(self, path: Path) -> str:
+        raw = path.read_bytes()
+        try:
+            text = raw.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            self.garbled = error.object.count(b"\n", 0, error.start) + 1
+            text = raw.decode("utf-8-sig", "replace")
+        return _NEWLINE.sub("\n", text).replace("\0", "\ufffd")
 
     def _take(self, number: int, line: str) -> None:
         if self._fence:
@@ -92,11 +116,11 @@ class _Reader:
 
     def _underlined(self, line: str, mark: str) -> None:
         """A rule, or what makes a heading of the single line above it."""
-        if len(self._lines) == 1 and (mark in "=-" or self._file.endswith(".rst")):
+        if len(self._lines) == 1 and (mark in "=-" or self.file.endswith(".rst")):
             (above,) = self._lines
             self._lines = []
             self._head("=-".find(mark) + 1 or 3, *above)
-        elif mark in "`~" and not self._file.endswith(".rst"):
+        elif mark in "`~" and not self.file.endswith(".rst"):
             self._end()
             self._fence = line
         else:
@@ -138,4 +162,4 @@ class _Reader:
     def _add(self, number: int, text: str, is_heading: bool = False) -> None:
         if any(map(str.isalnum, text)):
             above = " ".join(self._above.values())
-            self.sentences.append(Sentence(Hit(self._file, number, text), above, is_heading))
+            self.sentences.append(Sentence(Hit(self.file, number, text), above, is_heading))

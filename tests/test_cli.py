@@ -6,9 +6,11 @@ import email.message  # noqa: F401 -- newer Pythons import it late, when see_onl
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -259,10 +261,11 @@ def test_a_file_or_module_that_is_not_there_is_named() -> None:
 
 
 def test_without_an_object_the_error_lists_the_teams_and_functions_there_are() -> None:
-    write("two_teams.py", PAIR + "\nother = make()\nfrom orchestrator import Block as _b\n")
-    listed = "two_teams.py:team, two_teams.py:make (a function), two_teams.py:other"
+    imported = "\nfrom orchestrator import Block as _b\ndef join(lead, workers) -> Team: ...\n"
+    write("two_teams.py", PAIR + "\nother = make()\n" + imported)
+    listed = "two_teams.py:team, two_teams.py:make (a function), two_teams.py:other\n"
 
-    assert f"say which object to run; it holds {listed}" in refused("two_teams.py", "hi")
+    assert f"say which object; it holds {listed}" in refused("two_teams.py", "hi")
     assert f"has no 'company'; it holds {listed}" in refused("two_teams.py:company", "hi")
     assert "it holds two_teams:team" in refused("two_teams", "hi")
 
@@ -292,6 +295,39 @@ def test_an_error_in_the_users_file_is_shown_where_it_is() -> None:
     said = refused("unchained.py:team", "hi")
     assert "ZeroDivisionError" in said
     assert "loading.py" not in said
+
+
+def test_a_wrong_declaration_is_shown_where_the_user_wrote_it() -> None:
+    write(
+        "twice.py",
+        "from orchestrator import Agent\nfrom patterns import supervise\n\n"
+        "def crew():\n    return [Agent('ann'), Agent('ann')]\n\nteam = supervise(Agent('lead'), crew())\n",
+    )
+
+    said = refused("twice.py:team", "hi")
+
+    where, raised = said.split("orchestrator.errors.DeclarationError: ")
+    assert 'twice.py", line 7, in <module>' in where
+    assert "supervise(Agent('lead'), crew())" in where
+    assert where.count("File ") == 1
+    assert raised.strip() == "team 'supervised': has two agents called 'ann'"
+
+
+def test_the_help_lists_what_one_needs_first_and_cuts_no_line_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    lines = CliRunner().invoke(app, ["--help"]).stdout.partition("Commands:\n")[2].splitlines()
+
+    assert [line.split()[0] for line in lines] == ["run", "new", "graph", "bench", "watch", "runs", "blocks", "prompts"]
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines)
+
+
+def test_the_help_of_run_names_every_team_that_comes_with_the_package() -> None:
+    offered = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["entry-points"]["orchestrator.teams"]
+    text = CliRunner().invoke(app, ["run", "--help"]).stdout
+
+    assert offered
+    assert [name for name in offered if not re.search(rf"\b{name}\b", text)] == []
 
 
 def test_a_file_that_failed_is_not_kept() -> None:
@@ -347,7 +383,7 @@ def test_without_a_model_the_error_says_how_to_name_one() -> None:
 
     assert "agent 'ann' has no model" in said
     assert "Traceback" not in said
-    assert "there is no model 'nobody'" in refused("team.py:team", "hi", "--model", "nobody")
+    assert refused("team.py:team", "hi", "--model", "nobody").startswith("Error: --model: there is no model 'nobody'")
 
 
 def test_the_variable_names_the_model_only_where_nothing_else_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -119,7 +120,7 @@ def test_a_new_team_is_clean_and_small(made: Path, pattern: str) -> None:
         done = python(made, "ruff", *words, "--isolated", "--no-cache", *files)
         assert done.returncode == 0, done.stdout + done.stderr
     for name in files:
-        assert 20 <= len((made / name).read_text().splitlines()) <= 45
+        assert 20 <= len((made / name).read_text().splitlines()) <= 46
 
 
 def test_new_teams_and_their_tests_pass_mypy_strict(made: Path) -> None:
@@ -171,6 +172,20 @@ def test_it_says_what_to_do_next_and_a_dash_becomes_an_underscore(here: Path) ->
     assert result.stderr == "Wrote my_team.py and test_my_team.py.\n"
     assert sorted(path.name for path in here.iterdir()) == ["my_team.py", "test_my_team.py"]
     assert (here / "my_team.py").read_text() == (SKELETONS / "task_queue.py").read_text()
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_the_message_that_is_suggested_is_the_skeletons_own(pattern: str) -> None:
+    run, *_ = new("my_team", "--pattern", pattern).stdout.splitlines()
+
+    assert f"    {run}\n" in (SKELETONS / f"{pattern}.py").read_text(encoding="utf-8")
+
+
+def test_it_says_what_the_test_needs_where_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pytest" else find(name))
+
+    assert new("my_team").stderr.endswith("\nIts test needs pytest: pip install pytest\n")
 
 
 def test_a_name_that_holds_the_skeletons_own_is_put_in_once(here: Path) -> None:

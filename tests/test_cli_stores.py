@@ -365,6 +365,34 @@ def test_on_a_terminal_a_store_that_was_used_is_shown_as_it_stands() -> None:
     assert notes[:5] == ["notes", "3", "29", "of", "40"]
 
 
+@pytest.mark.usefixtures("on_a_terminal")
+@pytest.mark.parametrize(("width", "id"), [(80, "…23456789"), (120, "run-0123456789-0123456789")])
+def test_where_a_terminal_is_narrow_a_run_is_named_by_its_end(
+    width: int, id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_runs("s.db", RunRecord(id="run-0123456789-0123456789", agent="supervisor", text="What? " * 30, at=1.0))
+    monkeypatch.setenv("COLUMNS", str(width))
+
+    head, row = said("runs", "list", "--store", "s.db").splitlines()
+
+    assert row.startswith(f"{id}  cut off  {moment(1.0)}  supervisor      0  What? ")
+    assert max(len(head), len(row)) <= width
+    assert said("runs", "show", id, "--store", "s.db").startswith("run      run-0123456789-0123456789\n")
+
+
+@pytest.mark.usefixtures("on_a_terminal")
+def test_the_history_of_a_block_fits_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    run()
+    monkeypatch.setenv("COLUMNS", "80")
+
+    head, *lines = said("blocks", "history", "notes", "--store", "s.db").splitlines()
+
+    assert head.split() == ["version", "when", "operation", "by", "turn", "size", "change"]
+    assert len(lines) == 2
+    assert max(map(len, (head, *lines))) <= 80
+    assert lines[1].split()[5].startswith("…")
+
+
 def test_a_table_that_fits_nowhere_leaves_nothing_out() -> None:
     console = Console(file=io.StringIO(), width=12, force_terminal=True, color_system=None)
 

@@ -85,6 +85,7 @@ BAD = {
     "Block('notes', 'a\\x00b')": "block 'notes' … NUL",
     "Block('notes', '', '\\ud800')": "block 'notes' … surrogate",
     "Block('notes', limit=0)": "block 'notes' … limit is 0 … 1 or more",
+    "Block('notes', limit='5')": "block 'notes' … limit is '5'; give a whole number, 1 or more",
     "Block('notes', 'x' * 5, limit=4)": "block 'notes' … 5 char … limit is 4",
     "Block('notes', rethink='never')": "rethink is 'never' … 'last_write_wins'",
     "Block('notes', guard='no')": "block 'notes' … guard … function of a Change",

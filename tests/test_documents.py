@@ -211,12 +211,39 @@ def test_hidden_large_and_foreign_files_are_left_out(tmp_path: Path) -> None:
     assert Hit("broken.md", 1, "Zorblia \ufffd\ufffd is a capital.") in hits
 
 
+def test_a_file_that_is_not_in_utf_8_is_named_to_the_person_and_to_the_model(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "plain.md").write_text("The capital of Zorblia is Quux.")
+    for number in range(4):
+        (tmp_path / f"old{number}.txt").write_bytes("The river of Zorblia\nis the Grüne.\n".encode("latin-1"))
+    documents, folder = Documents(tmp_path), repr(tmp_path.name)
+
+    part = " Not all could be read of 'old0.txt', 'old1.txt', 'old2.txt' and 1 more."
+    assert documents.answer("Grüne") == f"Nothing found. No document mentions 'Grüne'.{part}"
+    assert documents.answer("capital of the river").endswith(f"no sentence has enough of them.{part}")
+    assert documents.answer("capital of Zorblia") == "plain.md:1: The capital of Zorblia is Quux."
+    assert [record.getMessage() for record in caplog.records] == [
+        f"'old{number}.txt' in {folder} is not in UTF-8 (line 2), so words there with letters such as é are not found"
+        for number in range(4)
+    ]
+
+
+def test_lines_end_as_they_do_on_any_system(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_bytes(b"\xef\xbb\xbfZorblia is old.\r\n\r\nQuux is older.\r\rXyzzy is the oldest.\n")
+
+    assert [Documents(tmp_path).search(name)[0].line for name in ("Zorblia", "Quux", "Xyzzy")] == [1, 3, 5]
+
+
 def test_a_folder_that_is_none_is_refused_when_the_tool_is_made(tmp_path: Path) -> None:
     (tmp_path / "file.md").write_text("Text.")
 
     for wrong in (tmp_path / "nowhere", tmp_path / "file.md", str(tmp_path / "nowhere")):
-        with pytest.raises(DeclarationError, match="is not a folder"):
+        with pytest.raises(DeclarationError, match=r"is not a folder$"):
             search_documents(wrong)
+    with pytest.raises(DeclarationError) as refused:
+        search_documents("nowhere")
+    assert str(refused.value) == f"documents: 'nowhere' is not a folder; looked for in {str(Path.cwd())!r}"
 
 
 def test_an_empty_folder_is_said_to_be_empty(tmp_path: Path) -> None:
@@ -235,7 +262,7 @@ def test_a_search_that_could_not_read_the_folder_is_tried_again(
 ) -> None:
     documents = written(tmp_path, facts="The capital of Zorblia is Quux.")
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_text", lambda *_, **__: (_ for _ in ()).throw(PermissionError("no")))
+        patch.setattr(Path, "read_bytes", lambda *_, **__: (_ for _ in ()).throw(PermissionError("no")))
         with pytest.raises(PermissionError):
             documents.search("Zorblia")
 

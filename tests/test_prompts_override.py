@@ -285,7 +285,7 @@ async def test_a_wrong_folder_in_the_environment_is_said_when_the_team_is_opened
     monkeypatch.setenv("ORCHESTRATOR_PROMPTS", str(tmp_path / "nowhere"))
     store = MemoryStore()
 
-    with pytest.raises(DeclarationError, match="there is no folder"):
+    with pytest.raises(DeclarationError, match=r"^ORCHESTRATOR_PROMPTS in the environment: there is no folder"):
         async with Orchestrator(Team("one", [Agent("ann")]), store, model=ScriptedModel({})):
             pass
 

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from orchestrator import Agent, Block, ModelRequest, Orchestrator, Run, Team, run_sync
+from orchestrator import Agent, Block, ModelRequest, Orchestrator, Run, Team, run_sync, tool
 from patterns import domain_knowledge, supervise, task_queue
 from patterns.rehearsal import RehearsalModel
 from patterns.teams import domain_knowledge_team, task_queue_team
@@ -140,6 +140,19 @@ def test_an_agent_that_nobody_can_help_says_so():
     run = run_sync(Team("solo", [Agent("ann")]), "What is a block?", model=RehearsalModel())
 
     assert run.output == "[rehearsal, no language model] There is nobody to ask."
+
+
+def test_an_agent_with_tools_that_no_rule_calls_says_which():
+    @tool
+    async def opening_hours(day: str) -> str:
+        """When the shop is open."""
+        return day
+
+    team = Team("shop", [Agent("ann", blocks=[Block("human")], tools=[opening_hours])])
+    run = run_sync(team, "When are you open?", model=RehearsalModel())
+
+    said = "There is nobody to ask; to call opening_hours takes a language model."
+    assert run.output == f"[rehearsal, no language model] {said}"
 
 
 def test_a_task_that_failed_is_told_as_such(tmp_path: Path):

@@ -411,6 +411,13 @@ async def test_a_watcher_sees_every_change_of_its_block_in_order_and_can_begin_a
             assert [event.seq for event in again if isinstance(event, BlockChanged)] == [seq for _, seq in seen[3:]]
 
 
+async def test_to_watch_a_run_that_does_not_exist_is_refused_and_not_waited_for():
+    async with Orchestrator(Team("solo", [Agent("ann")]), model=ScriptedModel({})) as live:
+        with anyio.fail_after(5), pytest.raises(RunError, match="there is no run 'nope' in the store"):
+            async with live.watch(run="nope"):
+                pass
+
+
 async def test_a_slow_watcher_is_not_waited_for_and_misses_nothing():
     script = {"ann": [*(edit("memory_insert", "notes", new_string="x") for _ in range(600)), Say("done")]}
     team = Team("solo", [Agent("ann", blocks=[Block("notes")], max_steps=1000)])

@@ -83,8 +83,8 @@ def run(
 ) -> None:
     """Give a team a message and print what it answers.
 
-    Patterns by name: task_queue, domain_knowledge. In a pipe there is a line for each thing that happens, an empty
-    line, and the answer.
+    Patterns by name: task_queue, domain_knowledge, handoff_context, user_preferences, system_config, and all_patterns,
+    which has them all. In a pipe there is a line for each thing that happens, an empty line, and the answer.
 
     An object is a Team, or a function that returns one; its parameters docs and workers get --docs and --workers.
 
@@ -113,9 +113,10 @@ def run(
         fail(failure(answer.run), 1)
 
 
+# In this order they are listed, the groups last: what one needs first, and side by side what looks into a store.
 app.command()(new)
-app.command()(bench)
 app.command()(graph)
+app.command()(bench)
 app.command()(watch)
 app.add_typer(runs, name="runs")
 app.add_typer(blocks, name="blocks")

@@ -38,7 +38,7 @@ def graph(
     docs: Docs = None,
     workers: Workers = None,
 ) -> None:
-    """Draw a team: its agents, the blocks between them, and what wakes whom.
+    """Draw a team: agents, the blocks between them, what wakes whom.
 
     mermaid is a flowchart that GitHub shows in Markdown, dot is for Graphviz, svg is an image that needs nothing else.
     An arrow to a block: the agent may change it. An arrow to an agent: it reads the block, or, bold, is woken by it.

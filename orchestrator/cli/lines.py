@@ -151,7 +151,7 @@ class Lines:
 
     def _cause(self, cause: Cause) -> str:
         if cause.is_sleeptime:
-            return "turns of others" if cause.kind == "every" else "quiescence"
+            return "turns of others" if cause.kind == "every" else "the end of everybody's work"
         if cause.kind == "message" or cause.key is None:
             return "the message"
         name = self.names.get(cause.key, cause.label or cause.key)

@@ -18,6 +18,8 @@ class Column(NamedTuple):
     is_number: bool = False
     #: Gives way where the terminal is narrow.
     is_long: bool = False
+    #: Where the terminal is narrow, its end is shown: ids that are made one after another begin alike.
+    is_id: bool = False
 
 
 def show_list(columns: Sequence[Column], rows: Iterable[Sequence[str]], empty: str) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
-from traceback import StackSummary, TracebackException
-from types import ModuleType
+from traceback import StackSummary, TracebackException, walk_tb
+from types import FrameType, ModuleType
 from typing import Final, TypeVar
 
 from orchestrator.errors import DeclarationError
@@ -26,6 +26,12 @@ GROUP: Final = "orchestrator.teams"
 
 #: Frames of the way to the user's code, which they need not see.
 _WAY: Final = (__file__, "<frozen importlib", str(Path(importlib.__file__).parent))
+
+#: Packages whose frames tell users nothing about a declaration that is wrong.
+_OURS: Final = ("orchestrator", "patterns")
+
+#: Parameters of a function that the command line can give.
+_OPTIONS: Final = ("docs", "workers")
 
 _FILE: Final = re.compile(r"(?P<path>.+\.py)(?::(?P<name>.*))?", re.DOTALL)
 
@@ -129,7 +135,7 @@ def _put_on_path(folder: Path) -> None:
 def _member(where: str, module: ModuleType, name: str) -> object:
     if name and hasattr(module, name):
         return getattr(module, name)
-    problem = f"has no {name!r}" if name else "say which object to run"
+    problem = f"has no {name!r}" if name else "say which object"
     there = ", ".join(f"{where}:{candidate}" for candidate in _candidates(module))
     raise DeclarationError(
         where, f"{problem}; it holds {there}" if there else f"{problem}; it holds no Team and no function -> Team"
@@ -137,12 +143,18 @@ def _member(where: str, module: ModuleType, name: str) -> object:
 
 
 def _candidates(module: ModuleType) -> Iterator[str]:
-    """The names of the teams in a module, and of the functions that say that they return one."""
+    """The names of the teams in a module, and of the functions that say that they return one, and can be called."""
     for name, value in vars(module).items():
         if isinstance(value, Team):
             yield name
-        elif inspect.isfunction(value) and value.__annotations__.get("return") in (Team, "Team", "orchestrator.Team"):
+        elif inspect.isfunction(value) and _gives_a_team(value):
             yield f"{name} (a function)"
+
+
+def _gives_a_team(function: Callable[..., object]) -> bool:
+    if function.__annotations__.get("return") not in (Team, "Team", "orchestrator.Team"):
+        return False
+    return all(needed in _OPTIONS for needed in _needed(function))  # not the like of supervise(lead, workers)
 
 
 def _check_options(typed: str, function: Callable[..., object], options: Mapping[str, object]) -> None:
@@ -150,11 +162,16 @@ def _check_options(typed: str, function: Callable[..., object], options: Mapping
     known = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     if not any(p.kind is p.VAR_KEYWORD for p in parameters) and (unknown := [o for o in options if o not in known]):
         raise DeclarationError(typed, f"takes no {_flags(unknown)}")
-    for p in parameters:
-        required = p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-        if required and p.name not in options:
-            how = f"give --{p.name}" if p.name in ("docs", "workers") else "which the command line cannot give"
-            raise DeclarationError(typed, f"needs {p.name!r}; {how}")
+    for name in _needed(function):
+        if name not in options:
+            how = f"give --{name}" if name in _OPTIONS else "which the command line cannot give"
+            raise DeclarationError(typed, f"needs {name!r}; {how}")
+
+
+def _needed(function: Callable[..., object]) -> list[str]:
+    """The parameters without which it cannot be called."""
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
 
 def _flags(options: Iterable[str]) -> str:
@@ -169,10 +186,17 @@ def _loaded(where: str, load: Callable[[], _T]) -> _T:
 
 
 def _traceback(error: BaseException) -> str:
-    """Where the user's code failed, without the frames that led to it."""
+    """Where the user's code failed, without the frames that led to it, or in which we refused what it declares."""
     told = TracebackException.from_exception(error, compact=True)
+    if isinstance(error, DeclarationError):
+        theirs = [place for place, (frame, _) in enumerate(walk_tb(error.__traceback__)) if not _is_ours(frame)]
+        told.stack = StackSummary.from_list(told.stack[: theirs[-1] + 1 if theirs else None])
     link: TracebackException | None = told
     while link is not None:
         link.stack = StackSummary.from_list(frame for frame in link.stack if not frame.filename.startswith(_WAY))
         link = link.__cause__ or link.__context__
     return "".join(told.format()).rstrip()
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in _OURS

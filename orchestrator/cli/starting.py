@@ -27,6 +27,9 @@ GROUP: Final = "orchestrator.skeletons"
 #: What a skeleton calls its team.
 _TEAM: Final = "my_team"
 
+#: Where a skeleton says how it is run; of the message nothing may mean anything to a shell.
+_RUN: Final = re.compile(rf'orchestrator run {_TEAM}\.py:team "([\w ,.?]+)"')
+
 #: Modules that pytest takes for its own.
 _OF_PYTEST: Final = frozenset({"conftest", "pytest"})
 
@@ -65,9 +68,11 @@ def new(
         team, test = folder / f"{module}.py", folder / f"test_{module}.py"
         write_all({team: _named(skeleton, skeleton.team, module), test: _named(skeleton, skeleton.test, module)})
     typer.echo(f"Wrote {visible(str(team))} and {visible(str(test))}.", err=True)
+    if importlib.util.find_spec("pytest") is None:
+        typer.echo("Its test needs pytest: pip install pytest", err=True)
     there = shlex.quote(f"{team}:team")
     for line in (
-        f'orchestrator run {there} "What are memory blocks?" --model rehearsal',
+        f'orchestrator run {there} "{_message(skeleton.team)}" --model rehearsal',
         f"python -m pytest {shlex.quote(str(test))}",
         f"orchestrator graph {there}",
     ):
@@ -125,6 +130,12 @@ def _skeleton(pattern: str) -> _Skeleton:
     except (ImportError, OSError) as error:
         raise DeclarationError("--pattern", f"{offered[pattern]} cannot be read: {error}") from error
     return _Skeleton(offered[pattern], team, test)
+
+
+def _message(text: str) -> str:
+    """What the skeleton says to send to its team."""
+    said = _RUN.search(text)
+    return said[1] if said else "What are memory blocks?"
 
 
 def _named(skeleton: _Skeleton, text: str, module: str) -> str:

@@ -14,6 +14,7 @@ import typer
 
 from orchestrator.cli.terminal import fail
 from orchestrator.errors import BlockError, DeclarationError, ModelNotFound, RunError, StoreError
+from orchestrator.models import OVERRIDE
 from orchestrator.ports import Reader, Store
 from orchestrator.stores.sqlite_owner import is_owned
 
@@ -49,7 +50,9 @@ def saying_why() -> Iterator[None]:
     """What goes wrong becomes a sentence and an exit code: 2 for wrong words, 1 for what could not be done."""
     try:
         yield
-    except (DeclarationError, ModelNotFound, RunError) as error:
+    except ModelNotFound as error:
+        fail(re.sub(rf"^{re.escape(OVERRIDE)}: ", "--model: ", str(error)), 2)  # as it was typed
+    except (DeclarationError, RunError) as error:
         fail(str(error), 2)
     except (StoreError, BlockError) as error:
         fail(str(error), 1)

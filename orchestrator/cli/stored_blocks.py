@@ -37,9 +37,9 @@ _HISTORY_COLUMNS: Final = (
     Column("version", is_number=True),
     Column("when"),
     Column("operation"),
-    Column("by"),
-    Column("turn"),
-    Column("characters", is_number=True),
+    Column("by", is_long=True),
+    Column("turn", is_id=True),
+    Column("size", is_number=True),
     Column("change", is_number=True),
 )
 

@@ -28,7 +28,7 @@ from orchestrator.ports import RunRecord
 runs = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at the runs of a stored team; resume them.")
 
 _COLUMNS: Final = (
-    Column("run"),
+    Column("run", is_id=True),
     Column("status"),
     Column("opened"),
     Column("agent"),

@@ -18,6 +18,9 @@ GROUP: Final = "orchestrator.models"
 #: Names the model of a team that names none.
 VARIABLE: Final = "ORCHESTRATOR_MODEL"
 
+#: Where the model of every agent is named.
+OVERRIDE: Final = "Orchestrator(model=…)"
+
 
 def find_model(name: str, environment: Environment) -> Model:
     """The model of that name: one that a package offers, or, as "provider/model", one of a provider's.
@@ -91,7 +94,7 @@ class Models:
 
 def _model_of(agent: Agent, override: str | Model | None, found: dict[str, Model], environment: Environment) -> Model:
     named_by: list[tuple[str, str | Model | None]] = [
-        ("Orchestrator(model=…)", override),
+        (OVERRIDE, override),
         (f"agent {agent.name!r}", agent.model),
         (f"{VARIABLE} in the environment", os.environ.get(VARIABLE)),
     ]

@@ -74,6 +74,7 @@ def run_called(rows: Reader, part: str) -> RunRecord:
 
     Ids of runs that were opened one after another begin alike, and differ in their ends.
     """
+    part = part.removeprefix("…")  # as a narrow table has it
     if (exact := rows.run(part)) is not None:
         return exact
     runs = list(rows.runs())

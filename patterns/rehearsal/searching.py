@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from orchestrator import ModelRequest, ModelResponse, ToolCall
-from patterns.rehearsal.reading import answers, asked, handed_over, written
+from patterns.rehearsal.reading import answers, asked, handed_over, offered, written
 from patterns.rehearsal.saying import NO_QUESTION, report, say, share
 
 _HIT: Final = re.compile(r"^(\S.*?:\d+): (.+)$", re.MULTILINE)
@@ -44,5 +44,11 @@ def ask_others(request: ModelRequest) -> ModelResponse:
         return say("Whoever can search has been asked.", *shared)
     if not questions:
         return say(NO_QUESTION)
-    nothing = "Nothing was found: there is no tool to search with, and nobody to ask."
-    return say(nothing if handed_over(request) else "There is nobody to ask.")
+    nothing = "Nothing was found: there is no tool to search with, and nobody to ask"
+    return say(f"{nothing if handed_over(request) else 'There is nobody to ask'}{_beyond(request)}.")
+
+
+def _beyond(request: ModelRequest) -> str:
+    """Which tools no rule calls: without that, a team with tools of its own would seem to have none."""
+    unknown = sorted(name for name in offered(request) if not name.startswith(("memory_", "hand_off_to_")))
+    return f"; to call {' or '.join(unknown)} takes a language model" if unknown else ""

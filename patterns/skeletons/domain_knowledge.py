@@ -21,7 +21,7 @@ analyst = Agent(
     "analyst",
     "Write each question into the block `domain_knowledge`, on a line that begins with"
     " 'Asked: '. Answer when the specialists have written, from what they found.",
-    # model="openai/gpt-5-mini",  # without it: --model, or ORCHESTRATOR_MODEL
+    # model="openai/gpt-5-mini",  # this agent's; --model is for all of them
     blocks=[knowledge.contributor()],  # may add to it, and change nothing
     wakes_on=[Wake(knowledge, by=tuple(subjects))],
 )

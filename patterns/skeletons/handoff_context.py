@@ -27,7 +27,7 @@ clerk = Agent(
     "clerk",
     "You receive the customers of a shop. Hand over to the expert whoever asks for an"
     " order; write down its number and what the customer wants.",
-    # model="openai/gpt-5-mini",  # without it: --model, or ORCHESTRATOR_MODEL
+    # model="openai/gpt-5-mini",  # this agent's; --model is for all of them
 )
 
 expert = Agent("expert", "Answer from what order_status says.", tools=[order_status])

@@ -19,7 +19,7 @@ clerk = Agent(
     "clerk",
     "Look up what you are asked, write what you find into the block `domain_knowledge`,"
     " and answer by the rules in the block `system_config`.",
-    # model="openai/gpt-5-mini",  # without it: --model, or ORCHESTRATOR_MODEL
+    # model="openai/gpt-5-mini",  # this agent's; --model is for all of them
     blocks=[config, knowledge.contributor()],  # may add to it, and change nothing
     tools=[search_documents()],  # in a folder of yours: search_documents("docs")
 )

@@ -19,7 +19,7 @@ lead = Agent(
     "lead",
     # Your instructions. How to lead is told to it by supervise().
     "Answer in the language of the question, with the sources that the workers quote.",
-    # model="openai/gpt-5-mini",  # without it: --model, or ORCHESTRATOR_MODEL
+    # model="openai/gpt-5-mini",  # this agent's; --model is for all of them
     blocks=[knowledge.reader()],
 )
 

@@ -39,6 +39,7 @@ async def test_what_a_specialist_finds_wakes_the_analyst_who_answers() -> None:
         async with Orchestrator(team, model=model) as live:
             run = await live.run("Where is it from?")
 
+            assert run.error is None
             assert run.output == "From MemGPT."
             written = await live.blocks.blame("domain_knowledge")
             assert [line.text for line in written] == [question, fact]

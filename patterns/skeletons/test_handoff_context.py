@@ -29,6 +29,7 @@ async def test_the_clerk_hands_over_and_the_expert_answers() -> None:
         async with Orchestrator(team, model=model) as live:
             run = await live.run("Where is my order 7?")
 
+    assert run.error is None
     assert run.output == "Your order is on its way."
     assert [turn.agent for turn in run.turns] == ["clerk", "expert"]
     note = run.blocks["handoff_context"]

@@ -34,6 +34,7 @@ async def test_no_agent_changes_the_rules_and_all_see_what_you_change() -> None:
             await live.blocks.modify("system_config", value="Answer in German.")
             run = await live.run("What is new?")
 
+            assert run.error is None
             history = await live.blocks.history("system_config")
             assert [(change.by, change.value) for change in history] == [
                 ("owner", config.value),

@@ -34,6 +34,7 @@ async def test_a_worker_does_the_task_and_the_lead_answers() -> None:
         async with Orchestrator(team, model=model) as live:
             run = await live.run("Who made it?")
 
+            assert run.error is None
             assert run.output == "Ann."
             tasks = run.blocks["task_queue"]
             assert tasks.value == f"1. [done by worker-1] Who made it?\n   {fact}"

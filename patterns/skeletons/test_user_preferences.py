@@ -35,6 +35,7 @@ async def test_the_assistant_adds_what_it_learns_and_the_curator_tidies_it() -> 
             run = await live.run("Are you open on Sunday? Be brief.")
             await live.wait_idle()
 
+            assert run.error is None
             assert run.output == "Closed."
             assert model.requests[1].messages[-1].text == "closed"  # what the tool said
             history = await live.blocks.history(label)

@@ -2,7 +2,7 @@
 
 Without a key:
 
-    orchestrator run my_team.py:team "When are you open? Be brief." --model rehearsal
+    orchestrator run my_team.py:team "I prefer short answers. When are you open?" --model rehearsal
 """
 
 from orchestrator import Agent, ToolError, tool
@@ -26,7 +26,7 @@ async def opening_hours(day: str) -> str:
 assistant = Agent(
     "assistant",
     "You answer the customers of a shop.",
-    # model="openai/gpt-5-mini",  # without it: --model, or ORCHESTRATOR_MODEL
+    # model="openai/gpt-5-mini",  # this agent's; --model is for all of them
     tools=[opening_hours],
 )
 
