@@ -35,7 +35,7 @@ workers = [
     for name in ("historian", "engineer")
 ]
 
-handing = hand_off(triage, expert, note=handoff_context(), back=False)
+handing = hand_off(triage, expert, note=handoff_context(), back=False, name="support_desk")
 working = supervise(expert, workers, tasks=task_queue())
 adding = [Agent(worker.name, blocks=[knowledge.contributor()]) for worker in workers]
 learning = Team("learning", [Agent("expert", blocks=[knowledge.reader()]), *adding])

@@ -17,8 +17,6 @@ from orchestrator.escaping import escape
 from orchestrator.events import Cause
 from orchestrator.templates import Templates
 
-_templates: Final = Templates()
-
 #: Refusals whose next attempt needs the text as it is now.
 _NEEDS_TEXT: Final = frozenset({"not_found", "not_unique", "line_moved", "changed", "guarded"})
 
@@ -44,6 +42,44 @@ class _Reason(NamedTuple):
     #: Of a block that is nearly full, how full it is.
     size: str = ""
     limit: str = ""
+
+
+def _cause(kind: str, label: str | None = None, by: str | None = None, size: str = "") -> _Reason:
+    return _Reason(kind, label, by, 2 if label else 0, size, "100" if size else "")
+
+
+_CAUSES: Final = (
+    _cause("change", "notes", "ann"),
+    _cause("handoff", "notes", "ann"),
+    _cause("full", "notes", size="90"),
+    _cause("full", "notes"),
+    _cause("call", "notes"),
+    _cause("every"),
+    _cause("idle"),
+)
+
+#: What templates are given that are rendered while a team runs: a user's are tried with it when they are read.
+_SAMPLES: Final[Mapping[str, Sequence[Mapping[str, object]]]] = {
+    "system": [{"instructions": ("Be ann.",), "blocks": blocks} for blocks in ("", "<memory_blocks>")],
+    "blocks": [
+        {"shared": shared, "blocks": [_View("notes", "What we know.", "a line", 6, 100, read_only=not shared)]}
+        for shared in (False, True)
+    ],
+    "wake": [
+        *({"claimed": "", "causes": (cause,)} for cause in _CAUSES),
+        {"claimed": "1. [claimed by ann] Look.", "causes": (_cause("call", "notes"),)},
+    ],
+    "refusal": [
+        {"error": "it is full", "fresh": None, "added": [], "removed": []},
+        {"error": "too late", "fresh": Fresh("a", 2, "bob"), "added": [("bob", "a")], "removed": ["b"]},
+    ],
+    "change": [
+        {"label": "notes", "version": 2, "size": "6", "limit": "100", "moved": moved, "archive": archive}
+        for moved, archive in ((0, ""), (2, "older"))
+    ],
+}
+
+_templates: Final = Templates(_SAMPLES)
 
 
 def system_text(instructions: tuple[str, ...], blocks: Iterable[BlockState]) -> str:
@@ -111,7 +147,7 @@ def use_prompts(folder: str | Path | None) -> None:
     without code, and `orchestrator prompts copy FOLDER` makes copies to edit.
 
     `DeclarationError`, and nothing is changed: there is no such folder; or a template of it has a name that none of
-    the package has, is none, or uses a variable that the package's does not use.
+    the package has, is none, uses a variable that the package's does not use, or fails when it is tried.
     """
     _templates.use(None if folder is None else Path(folder))
     for rendered in (_system, _wake, _memory_blocks):

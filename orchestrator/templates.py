@@ -1,17 +1,18 @@
 """The templates of what models read: those that come with the package, and a user's in their place.
 
-What a user's template could get wrong is found when its folder is read, not in the middle of a turn: it has the name
-of a shipped template, and uses nothing that this one is not given.
+What a user's template gets wrong is found when its folder is read, not in the middle of a turn: it has the name of a
+shipped template, uses nothing that this one is not given, and is tried with samples of what it will be given.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from orchestrator.checks import FAILURES, unusable
 from orchestrator.errors import DeclarationError
 from orchestrator.resources import shipped
 
@@ -39,16 +40,24 @@ class Shipped(NamedTuple):
 
 
 class Templates:
-    """The templates in force: the shipped ones, but for those that a folder has in their place."""
+    """The templates in force: the shipped ones, but for those that a folder has in their place.
 
-    def __init__(self) -> None:
+    Args:
+        samples: by the name of a template, what it may be given; a user's is rendered with each before it is used.
+    """
+
+    def __init__(self, samples: Mapping[str, Iterable[Mapping[str, object]]] | None = None) -> None:
+        self._samples = samples or {}
         self._environment: ImmutableSandboxedEnvironment | None = None
         self._taken: dict[str, Template] = {}
 
     def use(self, folder: Path | None) -> None:
         """Put the templates of the folder in the place of the shipped ones; `DeclarationError` changes nothing."""
         theirs = {} if folder is None else _checked(folder)
-        self._environment, self._taken = _environment(theirs), {}
+        environment = _environment({path.name: text for path, text in theirs.items()})
+        for path in theirs:
+            _try(path, environment.get_template(path.name), self._samples.get(path.name.removesuffix(SUFFIX), ()))
+        self._environment, self._taken = environment, {}
 
     def load(self) -> None:
         """Use the folder that the environment variable names, or none, unless there is one in use."""
@@ -97,12 +106,12 @@ def _environment(theirs: dict[str, str]) -> ImmutableSandboxedEnvironment:
 # --- a user's folder
 
 
-def _checked(folder: Path) -> dict[str, str]:
-    """The templates of a folder, by file name; of hidden files, such as editors leave, there are none."""
+def _checked(folder: Path) -> dict[Path, str]:
+    """The templates of a folder, by file; of hidden files, such as editors leave, there are none."""
     if not folder.is_dir():
         raise DeclarationError("prompts", f"there is no folder {str(folder)!r}")
     there = {template.name: template for template in shipped_templates()}
-    theirs: dict[str, str] = {}
+    theirs: dict[Path, str] = {}
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         name = path.name.removesuffix(SUFFIX)
         if name.startswith("."):
@@ -110,14 +119,14 @@ def _checked(folder: Path) -> dict[str, str]:
         if name not in there:
             problem = f"no template that comes with the package has this name; there are: {', '.join(there)}"
             raise DeclarationError(str(path), problem)
-        theirs[path.name] = _read(path)
-        _check(path, theirs[path.name], there[name].text)
+        theirs[path] = _read(path)
+        _check(path, theirs[path], there[name].text)
     return theirs
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # some editors begin with a mark, which is not for models
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise DeclarationError(f"{path}, line {line}", "is not text in UTF-8") from error
@@ -138,6 +147,18 @@ def _check(path: Path, text: str, shipped_text: str) -> None:
         environment.compile(tree)
     except TemplateSyntaxError as error:
         raise DeclarationError(f"{path}, line {error.lineno}", f"is no template: {error.message}") from error
+
+
+def _try(path: Path, template: Template, samples: Iterable[Mapping[str, object]]) -> None:
+    """Raise `DeclarationError` for a template that some sample of its variables breaks."""
+    for sample in samples:
+        try:
+            text = template.render(sample)
+        except FAILURES as error:  # a template is a program of its user's
+            given = ", ".join(f"{name}={value!r}" for name, value in sample.items())
+            raise DeclarationError(str(path), f"fails: {type(error).__name__}: {error}; given {given}") from error
+        if problem := unusable(text):
+            raise DeclarationError(str(path), f"makes a text with {problem}")
 
 
 def _problems(

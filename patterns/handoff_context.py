@@ -23,11 +23,15 @@ from orchestrator import (
     tool,
     unescape,
 )
+from patterns.given import one_agent, one_block
 
 #: The longest name that a tool can have.
 _MOST: Final = 64
 
 _INDENT: Final = "    "
+
+#: How many wakes and tools are remembered; the oldest are made anew, and are then not those of teams before.
+_REMEMBERED: Final = 10_000
 
 
 def handoff_context(
@@ -50,11 +54,14 @@ def hand_off(
         back: whether `b` may hand control back.
         limit: the most handoffs over the note in one run; then whoever has control has to finish.
     """
+    where = "hand_off()"
+    one_agent(where, a)
+    one_agent(where, b)
     if a.name == b.name:
-        raise DeclarationError("hand_off()", f"{a.name!r} would hand control over to itself")
+        raise DeclarationError(where, f"{a.name!r} would hand control over to itself")
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise DeclarationError("hand_off()", f"limit is {limit!r}; give 1 or more")
-    note = handoff_context() if note is None else note
+        raise DeclarationError(where, f"limit is {limit!r}; give 1 or more")
+    note = handoff_context() if note is None else one_block(where, note)
     return Team(
         name,
         [
@@ -86,12 +93,12 @@ def _joined(agent: Agent, partner: Agent, note: Block, limit: int, *, hands: boo
 # Made once for each note, so that teams over one note compose.
 
 
-@lru_cache
+@lru_cache(maxsize=_REMEMBERED)
 def _wake(note: Block, limit: int, partner: str) -> Wake:
     return Wake(note, handoffs=limit, by=(partner,))
 
 
-@lru_cache
+@lru_cache(maxsize=_REMEMBERED)
 def _hand_off_to(label: str, to: str) -> Tool:
     async def hand_off_to(
         context: ToolContext,

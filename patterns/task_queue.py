@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import lru_cache, partial
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, Field
 
@@ -23,6 +23,7 @@ from orchestrator import (
     tool,
     unescape,
 )
+from patterns.given import one_agent, one_block, several_agents
 from patterns.tasks import Queue, Task, claim, finished, give_back, legal, ready
 
 
@@ -46,7 +47,7 @@ def task_queue(value: str = "", *, label: str = "task_queue", limit: int = 50_00
 
 
 def supervise(
-    lead: Agent, workers: Sequence[Agent], *, tasks: Block | None = None, tries: int = 3, name: str = "supervised"
+    lead: Agent, workers: Iterable[Agent], *, tasks: Block | None = None, tries: int = 3, name: str = "supervised"
 ) -> Team:
     """A team in which the lead writes tasks, each open task starts a free worker, and the lead answers at the end.
 
@@ -54,20 +55,21 @@ def supervise(
     exactly one. A turn that ends without settling its task gives it back; after `tries` turns it is marked
     as failed. The lead is woken when all tasks are settled, or when none of the rest can ever start.
     """
-    if isinstance(workers, Agent):
-        raise DeclarationError("supervise()", "its workers are an Agent; give a list of them")
-    if not workers:
-        raise DeclarationError("supervise()", "needs at least one worker")
-    if any(worker.name == lead.name for worker in workers):
-        raise DeclarationError("supervise()", f"{lead.name!r} is both the lead and a worker")
+    where = "supervise()"
+    one_agent(where, lead)
+    crew = several_agents(where, "workers", workers)
+    if not crew:
+        raise DeclarationError(where, "needs at least one worker")
+    if any(worker.name == lead.name for worker in crew):
+        raise DeclarationError(where, f"{lead.name!r} is both the lead and a worker")
     if isinstance(tries, bool) or not isinstance(tries, int) or tries < 1:
-        raise DeclarationError("supervise()", f"tries is {tries!r}; give 1 or more")
-    tasks = task_queue() if tasks is None else tasks
+        raise DeclarationError(where, f"tries is {tries!r}; give 1 or more")
+    tasks = task_queue() if tasks is None else one_block(where, tasks)
     if tasks.guard is not legal:
-        raise DeclarationError("supervise()", f"block {tasks.label!r} is no task queue; make it with task_queue()")
+        raise DeclarationError(where, f"block {tasks.label!r} is no task queue; make it with task_queue()")
     answers, works = _wakes(tasks, tries)
     adds, settles = _add_tasks(tasks.label), _settle_task(tasks.label)
-    leading = prompt("task_queue_supervisor", label=tasks.label, workers=len(workers))
+    leading = prompt("task_queue_supervisor", label=tasks.label, workers=len(crew))
     working = prompt("task_queue_worker", label=tasks.label)
     return Team(
         name,
@@ -75,7 +77,7 @@ def supervise(
             lead.merged(Agent(lead.name, leading, blocks=[tasks], wakes_on=[answers], tools=[adds])),
             *(
                 worker.merged(Agent(worker.name, working, blocks=[tasks], wakes_on=[works], tools=[settles]))
-                for worker in workers
+                for worker in crew
             ),
         ],
     )
@@ -83,8 +85,11 @@ def supervise(
 
 # Made once for each queue, so that teams over one queue compose: their workers are one pool, their tools the same.
 
+#: How many queues are remembered; the oldest is then given another pool, which its former workers are not in.
+_REMEMBERED: Final = 10_000
 
-@lru_cache
+
+@lru_cache(maxsize=_REMEMBERED)
 def _wakes(tasks: Block, tries: int) -> tuple[Wake, Wake]:
     """What wakes the lead, and the workers."""
     works = Wake(tasks, when=ready, claim=claim, release=partial(give_back, tries=tries))

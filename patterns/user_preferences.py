@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from orchestrator import Agent, Attachment, Block, DeclarationError, Grant, Team, Wake, prompt
+from patterns.given import one_agent, one_block, several_agents
 
 
 def user_preferences(
@@ -33,9 +34,12 @@ def curate(
     never destroys what it has not seen. Agents may insert into the block, unless they have it with a grant of
     their own. Any block that is not read-only can be tidied, not only a user's preferences.
     """
-    where, members = "curate()", _agents(agents)
-    if not isinstance(block, Block):
-        raise DeclarationError(where, f"its block is of type {type(block).__name__}; give the Block itself")
+    where = "curate()"
+    one_agent(where, curator)
+    one_block(where, block)
+    members = several_agents(where, "agents", agents)
+    if not members:
+        raise DeclarationError(where, "needs at least one agent besides the curator")
     if block.read_only:
         raise DeclarationError(where, f"block {block.label!r} is read-only, so nobody can tidy it")
     if any(agent.name == curator.name for agent in members):
@@ -51,18 +55,6 @@ def curate(
             curator.merged(Agent(curator.name, tidying, blocks=[block.curator()], wakes_on=[wake])),
         ],
     )
-
-
-def _agents(given: object) -> list[Agent]:
-    if isinstance(given, Agent) or not isinstance(given, Iterable):
-        raise DeclarationError("curate()", f"its agents are of type {type(given).__name__}; give a list of them")
-    agents = list(given)
-    if not agents:
-        raise DeclarationError("curate()", "needs at least one agent besides the curator")
-    for agent in agents:
-        if not isinstance(agent, Agent):
-            raise DeclarationError("curate()", f"has a {type(agent).__name__} among its agents")
-    return agents
 
 
 def _adding(agent: Agent, block: Block) -> Agent:

@@ -79,7 +79,8 @@ def web_search(key: str | None = None, *, base_url: str = "https://api.exa.ai", 
 def _host(base_url: object) -> str:
     try:
         address = urlsplit(str(base_url))
-        if address.scheme in ("http", "https") and address.hostname and (address.port or 1) > 0:
+        is_base = str(base_url).isprintable() and not (address.query or address.fragment)
+        if is_base and address.scheme in ("http", "https") and address.hostname and (address.port or 1) > 0:
             return address.hostname
     except ValueError:  # a port that is none, half of a bracket
         pass

@@ -105,12 +105,14 @@ def test_a_new_team_runs_at_once_without_a_key(made: Path, pattern: str) -> None
     assert run["turns"]
 
 
-@pytest.mark.parametrize("pattern", PATTERNS)
-def test_the_test_of_a_new_team_passes_in_a_folder_without_configuration(made: Path, pattern: str) -> None:
-    done = python(made, "pytest", "-W", "error", "-p", "no:cacheprovider", f"test_my_{pattern}.py")
+def test_the_tests_of_new_teams_pass_in_a_folder_without_configuration(made: Path) -> None:
+    files = [f"test_my_{pattern}.py" for pattern in PATTERNS]
+
+    done = python(made, "pytest", "-W", "error", "-p", "no:cacheprovider", "-v", *files)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 passed" in done.stdout
+    passed = re.findall(r"^(\w+\.py)::\w+ PASSED", done.stdout, re.MULTILINE)
+    assert passed == files
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)

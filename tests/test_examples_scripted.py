@@ -9,8 +9,7 @@ import anyio
 import pytest
 from shown import FILES, Seen, ran
 
-from orchestrator import ModelRequest, ToolMessage
-from orchestrator.stores import MemoryStore
+from orchestrator import ModelRequest, Store, ToolMessage
 from orchestrator.testing import Line, Say, ScriptedModel, call, edit, simulated_time, together
 from patterns.tasks import Queue
 
@@ -278,10 +277,16 @@ def test_every_example_is_played_here_but_the_one_that_has_a_script_of_its_own()
 
 
 @pytest.mark.parametrize("name", PLAYS)
-async def test_an_example_follows_a_script(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_an_example_follows_a_script(
+    name: str, new_store: Callable[[], Store], capsys: pytest.CaptureFixture[str]
+) -> None:
     began = anyio.current_time()
     play = PLAYS[name]
-    with ScriptedModel(play.script) as model:
-        seen = await ran(name, MemoryStore(), capsys, model)
+    store = new_store()
+    try:
+        with ScriptedModel(play.script) as model:
+            seen = await ran(name, store, capsys, model)
 
-    await play.check(Played(seen, model, anyio.current_time() - began))
+        await play.check(Played(seen, model, anyio.current_time() - began))
+    finally:
+        await store.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import pytest
@@ -184,6 +186,18 @@ def test_tools_of_one_name_are_refused():
         hand_off(ann, Agent("a.b"), note=note) | hand_off(ann, Agent("a_b"), note=note)
     with pytest.raises(DeclarationError, match="has two tools called 'hand_off_to_bob'"):
         hand_off(ann, Agent("bob"), note=note) | hand_off(ann, Agent("bob"), note=handoff_context(label="other"))
+    with pytest.raises(DeclarationError, match="has two tools called 'hand_off_to_xxx"):
+        hand_off(ann, Agent(f"{'x' * 52}1"), note=note) | hand_off(ann, Agent(f"{'x' * 52}2"), note=note)
+
+
+def test_a_pair_that_is_declared_twice_is_one_pair_however_many_pairs_there_are():
+    note, hub = handoff_context(), Agent("hub")
+    partners = [Agent(f"partner-{number}") for number in range(150)]
+    once, twice = (reduce(or_, (hand_off(hub, one, note=note) for one in partners[:n])) for n in (150, 2))
+    team = twice | once
+
+    assert len(tools(team, "hub")) == 150
+    assert sorted(len(entry.members) for entry in team.wakes) == [*[1] * 150, 150], "all partners have the same wake"
 
 
 def test_an_agent_keeps_the_grant_that_it_has_on_the_note():
@@ -213,6 +227,10 @@ def test_the_note_is_a_block_like_any_other():
         ({"limit": 0}, "limit is 0; give 1 or more"),
         ({"limit": True}, "limit is True; give 1 or more"),
         ({"limit": "6"}, "limit is '6'; give 1 or more"),
+        ({"a": "ann"}, "was given a str in place of an Agent"),
+        ({"b": [Agent("bob")]}, "was given a list in place of an Agent"),
+        ({"note": handoff_context().contributor()}, "its block is of type Attachment; give the Block itself"),
+        ({"note": Block("note", read_only=True)}, "into which it cannot write"),
     ],
 )
 def test_what_cannot_work_is_said_when_it_is_declared(others, problem):

@@ -27,6 +27,7 @@ from orchestrator.stores import MemoryStore
 from orchestrator.templates import Templates, shipped_templates
 from orchestrator.testing import Say, ScriptedModel, edit
 from patterns import domain_knowledge, supervise, task_queue
+from patterns.teams import all_patterns_team
 
 CHECKOUT = Path(orchestrator.__file__).parent.parent
 
@@ -144,6 +145,28 @@ def test_patterns_declared_from_then_on_speak_in_the_folders_words(folder: Path)
     assert team.members[0].instructions == ("Leite 1.",)
 
 
+def test_every_pattern_says_what_the_folder_says(folder: Path) -> None:
+    """Of each template that a pattern puts into agents and blocks: it is used, and it can be replaced."""
+    of_patterns = [
+        each.name for each in shipped_templates() if re.search("_(block|agent|curator|supervisor|worker)$", each.name)
+    ]
+    use_prompts(write(folder, **{name: f"Words of {name}." for name in of_patterns}))
+
+    team = all_patterns_team(workers=1)
+
+    said = {part for member in team.members for part in member.instruction_parts}
+    said |= {attachment.block.description for member in team.members for attachment in member.attachments}
+    assert {f"Words of {name}." for name in of_patterns} <= said
+    assert len(of_patterns) == 10
+
+
+def test_the_mark_with_which_some_editors_begin_a_file_is_not_told_to_models(folder: Path) -> None:
+    (folder / "change.jinja").write_text("{{ label }}", encoding="utf-8-sig")
+    use_prompts(folder)
+
+    assert change_text(NOTES) == "notes"
+
+
 async def test_a_team_that_runs_reads_the_folders_words_and_texts_of_blocks_stay_escaped(folder: Path) -> None:
     use_prompts(
         write(folder, blocks="{% for block in blocks %}<{{ block.value }}>{% endfor %}", change="{{ label }}: ok")
@@ -236,6 +259,35 @@ def test_a_template_that_could_not_be_rendered_is_refused_with_its_line(
     said = refused(write(folder, **{name: text}))
 
     assert said.startswith(f"{folder / name}.jinja, line {line}: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("wake", "{{ 1 / 0 }}", "ZeroDivisionError: division by zero; given claimed='', causes=.*kind='change'"),
+        ("wake", "{% if causes[0].kind == 'idle' %}{{ causes[1].by }}{% endif %}", "UndefinedError: .*kind='idle'"),
+        ("wake", "{{ causes[0].by + '!' }}", "TypeError: .*kind='full', label='notes', by=None"),
+        ("wake", "{% if claimed %}{{ claimed + 1 }}{% endif %}", "TypeError: .*claimed='1. "),
+        ("blocks", "{{ blocks|map(attribute='labl')|join }}", "UndefinedError: .* has no attribute 'labl'"),
+        ("blocks", "{% if shared %}{{ blocks[0].size + '' }}{% endif %}", "TypeError: .*shared=True"),
+        ("system", "{{ instructions + blocks }}", "TypeError: "),
+        ("refusal", "{{ fresh.value }}", "UndefinedError: 'None' has no attribute 'value'; .*fresh=None"),
+        ("change", "{{ label + version }}", "TypeError: "),
+        ("change", "{% if moved %}{{ archive + 1 }}{% endif %}", "TypeError: .*moved=2, archive='older'"),
+        ("change", "{% for c in label recursive %}{{ loop(label) }}{% endfor %}", "RecursionError: "),
+    ],
+)
+def test_a_template_that_what_it_will_be_given_breaks_is_refused_before_a_team_runs(
+    folder: Path, name: str, text: str, problem: str
+) -> None:
+    said = refused(write(folder, **{name: text}))
+
+    assert re.match(rf"{folder / name}\.jinja: fails: {problem}", said), said
+
+
+@pytest.mark.parametrize("text", ["\0", "{{ '\\0' }}", "{{ '\\ud800' }}"])
+def test_a_template_that_makes_a_text_which_no_store_takes_is_refused(folder: Path, text: str) -> None:
+    assert ".jinja: makes a text with " in refused(write(folder, change=text))
 
 
 def test_a_template_that_is_not_utf_8_or_cannot_be_read_is_refused(folder: Path) -> None:

@@ -367,7 +367,7 @@ async def test_a_request_without_any_message_is_answered():
 
 
 async def test_it_reports_a_token_for_every_four_characters_that_a_model_would_have_read_and_written():
-    call = ToolCall("f", {"x": 1}, id="not counted")
+    call = ToolCall("f", {"x": "日本"}, id="not counted")
     asked = ModelRequest(
         agent="bob",
         system="s" * 10,
@@ -378,7 +378,7 @@ async def test_it_reports_a_token_for_every_four_characters_that_a_model_would_h
 
     answer = await RehearsalModel().respond(asked)
 
-    read = 10 + 5 + 3 + 7 + len('["f", {"x": 1}]') + len('["f", "d", {}]')
+    read = 10 + 5 + 3 + 7 + len('["f", {"x": "日本"}]') + len('["f", "d", {}]')
     assert answer.usage.input_tokens == -(-read // 4)
     assert answer.tool_calls == ()
     assert answer.usage.output_tokens == -(-len(answer.text) // 4)

@@ -19,6 +19,13 @@ from patterns.teams import domain_knowledge_team, task_queue_team
         (lambda: supervise(Agent("ann"), [Agent("ann")]), "'ann' is both the lead and a worker"),
         (lambda: supervise(Agent("lead"), [Agent("ann")], tries=0), "tries is 0; give 1 or more"),
         (lambda: supervise(Agent("lead"), [Agent("ann")], tasks=Block("todo")), "make it with task_queue()"),
+        (lambda: supervise("lead", [Agent("ann")]), "was given a str in place of an Agent"),
+        (lambda: supervise(Agent("lead"), Agent("ann")), "its workers are of type Agent; give a list of them"),
+        (lambda: supervise(Agent("lead"), ["ann"]), "has a str among its workers"),
+        (
+            lambda: supervise(Agent("lead"), [Agent("ann")], tasks=task_queue().contributor()),
+            "its block is of type Attachment; give the Block itself",
+        ),
         (lambda: task_queue_team(workers=0), "0 are none; give 1 or more"),
         (lambda: domain_knowledge_team(workers=-1), "-1 are none; give 1 or more"),
         (lambda: task_queue_team(docs="no/such/folder"), "'no/such/folder' is not a folder"),
@@ -41,6 +48,16 @@ def test_teams_that_share_agents_compose():
     assert [agent.name for agent in both.members] == ["lead", "ann", "bob"]
     assert both.names == {"supervised:task_queue": "task_queue", "supervised:domain_knowledge": "domain_knowledge"}
     assert [entry.members for entry in both.wakes] == [("lead",), ("ann", "bob")]
+
+
+def test_teams_over_one_queue_have_one_pool_of_workers_however_many_queues_there_are():
+    tasks = task_queue()
+    first = supervise(Agent("lead"), [Agent("ann")], tasks=tasks)
+    for number in range(300):
+        supervise(Agent("lead"), [Agent("ann")], tasks=task_queue(key=f"other-{number}"))
+    both = first | supervise(Agent("lead"), (Agent(name) for name in ("bob", "cat")), tasks=tasks)
+
+    assert [entry.members for entry in both.wakes] == [("lead",), ("ann", "bob", "cat")]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator import Agent, Block, DeclarationError, Grant, Team
 from patterns import curate, domain_knowledge, system_config, user_preferences
+from patterns.teams import all_patterns_team
 
 ADDING = (
     "Read the block user_preferences before you answer, and act by it as its description says. When you learn"
@@ -135,9 +136,27 @@ def test_two_curators_of_one_block_are_woken_each_for_itself():
     assert [entry.members for entry in team.wakes] == [("cleo",), ("dora",)]
 
 
+def test_what_the_agents_of_a_composed_team_do_already_they_still_do():
+    """Preferences for all agents of a team of other patterns, which has a curator of its own already."""
+    desk = all_patterns_team(workers=2)
+    habits = user_preferences(label="habits")
+    serving = [member for member in desk.members if member.name != "curator"]
+    team = desk | curate(Agent("curator"), habits, serving, every=3)
+
+    assert (team.name, team.entry) == (desk.name, desk.entry)
+    assert [member.name for member in team.members] == [member.name for member in desk.members]
+    for member in serving:
+        after = team.agent(member.name)
+        assert (after.wakes, after.toolbox) == (member.wakes, member.toolbox)
+        assert after.instruction_parts[:-1] == member.instruction_parts, "each is told of habits, and nothing twice"
+    assert [wake.every for wake in team.agent("curator").wakes] == [5, 3]
+    assert granted(team)["curator"] == {**granted(desk)["curator"], "habits": Grant.RETHINK}
+
+
 @pytest.mark.parametrize(
     ("declare", "problem"),
     [
+        (lambda block: curate("cleo", block, [Agent("ann")]), "was given a str in place of an Agent"),
         (lambda block: curate(Agent("ann"), block, [Agent("bob"), Agent("ann")]), "'ann' is both the curator and one"),
         (lambda block: curate(Agent("cleo"), block, []), "needs at least one agent besides the curator"),
         (lambda block: curate(Agent("cleo"), block, Agent("ann")), "its agents are of type Agent; give a list"),

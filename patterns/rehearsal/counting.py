@@ -21,7 +21,7 @@ def usage(request: ModelRequest, response: ModelResponse) -> Usage:
 
 def _read(request: ModelRequest) -> Iterator[str]:
     for spec in request.tools:
-        yield json.dumps([spec.name, spec.description, spec.parameters])
+        yield _as_json([spec.name, spec.description, spec.parameters])
     yield request.system
     for message in request.messages:
         yield message.text
@@ -31,7 +31,11 @@ def _read(request: ModelRequest) -> Iterator[str]:
 
 
 def _calls(calls: Iterable[ToolCall]) -> Iterator[str]:
-    return (json.dumps([call.name, call.arguments]) for call in calls)
+    return (_as_json([call.name, call.arguments]) for call in calls)
+
+
+def _as_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)  # a character is one, in any script
 
 
 def _tokens(texts: Iterable[str]) -> int:
