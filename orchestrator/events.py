@@ -34,9 +34,14 @@ class Cause(Record):
     wake: int | None = None
 
     @property
-    def is_sleeptime(self) -> bool:
-        """Whether it is a sleeptime agent's: turns that have no other cause never change what a run comes to."""
+    def counts_turns(self) -> bool:
+        """Whether it is that others have taken turns."""
         return self.kind in ("every", "idle")
+
+    @property
+    def is_tidying(self) -> bool:
+        """Whether somebody is to tidy up behind others: turns for nothing else never change what a run comes to."""
+        return self.counts_turns or self.kind == "full"
 
 
 class _Event(Record):

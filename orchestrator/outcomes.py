@@ -33,13 +33,13 @@ class Outcome(NamedTuple):
 def come_to(
     record: RunRecord, turns: Sequence[TurnRecord], ending: Ending, entry: str, failures: Mapping[str, Exception]
 ) -> Outcome:
-    """What the run comes to if it ends now. Turns of sleeptime agents change nothing of it.
+    """What the run comes to if it ends now. Turns that only tidy up change nothing of it.
 
     Args:
         entry: who answers, if the run is no message to somebody.
         failures: what made turns fail, by turn.
     """
-    turns = [turn for turn in turns if not turn.is_sleeptime]
+    turns = [turn for turn in turns if not turn.is_tidying]
     status, error = ending.status, ending.error
     if status == "complete":
         error = error or _failed(turns, failures)

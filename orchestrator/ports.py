@@ -145,9 +145,9 @@ class TurnRecord(Record):
     usage: Usage = Usage()
 
     @property
-    def is_sleeptime(self) -> bool:
-        """Whether it has no other cause than that others took turns: it never changes what a run comes to."""
-        return all(cause.is_sleeptime for cause in self.causes)
+    def is_tidying(self) -> bool:
+        """Whether it only tidies up behind others: it never changes what a run comes to."""
+        return all(cause.is_tidying for cause in self.causes)
 
 
 class JournalEntry(Record):

@@ -134,7 +134,7 @@ class Scheduler:
             elif cause.kind == "handoff":
                 self._accounts.handed(desk.go_on(cause), -1)
                 desk.message_is_next = True
-            elif cause.is_sleeptime:
+            elif cause.counts_turns:
                 for count in desk.counts:
                     count.begin_anew()
             if pool := board.pool(cause, event.agent):
@@ -174,7 +174,7 @@ class Scheduler:
             self._take_back(desk, started)
         else:
             self._answer(desk, started, event)
-            if not all(cause.is_sleeptime for cause in started.causes):
+            if not all(cause.is_tidying for cause in started.causes):
                 board.turn_ended(event.agent, event.runs)
         desk.going_on = None
         board.become_free(desk)
@@ -201,7 +201,7 @@ class Scheduler:
             if pool := self._board.pool(cause, desk.name):
                 pool.running -= 1
                 self._board.line_up(pool)
-            if cause.is_sleeptime:
+            if cause.counts_turns:
                 for count in desk.counts:
                     count.take_back(started.runs)
             if cause.kind == "message" and cause.run is not None and cause.run in self._accounts:

@@ -48,9 +48,9 @@ def _unanswered(board: Board, accounts: Accounts, names: Mapping[str, str], mess
             name = names.get(key, writes[-1].label)
             yield Unanswered(Waiting(name, (desk.name,), "a change was not looked at"), runs)
     for pool in board.pools.values():
+        if pool.makes_room:  # who tidies up keeps no run from its end: the work itself is done
+            continue
         if pool.need > 0 and (runs := accounts.going(pool.runs)):
             members, name = board.members(pool), names[pool.entry.key]
-            if pool.makes_room and not members:  # nobody is left to tidy up; the work itself is done
-                continue
             why = pool.why_not if members else "they do not see it any more, or are gone"
             yield Unanswered(Waiting(name, members or pool.entry.members, why), runs)

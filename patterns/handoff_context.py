@@ -35,10 +35,15 @@ _REMEMBERED: Final = 10_000
 
 
 def handoff_context(
-    value: str = "", *, label: str = "handoff_context", limit: int = 10_000, key: str | None = None
+    value: str = "",
+    *,
+    label: str = "handoff_context",
+    limit: int = 10_000,
+    overflow: Block | None = None,
+    key: str | None = None,
 ) -> Block:
     """A block for the notes with which agents hand control over to each other, oldest first."""
-    return Block(label, value, prompt("handoff_context_block"), limit=limit, key=key)
+    return Block(label, value, prompt("handoff_context_block"), limit=limit, overflow=overflow, key=key)
 
 
 def hand_off(

@@ -9,13 +9,18 @@ from patterns.given import one_agent, one_block, several_agents
 
 
 def user_preferences(
-    value: str = "", *, label: str = "user_preferences", limit: int = 10_000, key: str | None = None
+    value: str = "",
+    *,
+    label: str = "user_preferences",
+    limit: int = 10_000,
+    overflow: Block | None = None,
+    key: str | None = None,
 ) -> Block:
     """A block for what is known about one user: agents fit their answers to it, and add what they learn.
 
     Give it to agents as `.contributor()`, and to who tidies it as `.curator()`; `curate()` does both.
     """
-    return Block(label, value, prompt("user_preferences_block"), limit=limit, key=key)
+    return Block(label, value, prompt("user_preferences_block"), limit=limit, overflow=overflow, key=key)
 
 
 def curate(
@@ -25,11 +30,13 @@ def curate(
     *,
     every: int | None = 5,
     idle: bool = True,
+    full: float | None = 0.8,
     name: str = "curated",
 ) -> Team:
     """A team in which agents add to a block, and a sleeptime agent tidies it. Messages go to the first agent.
 
-    The curator is woken after `every` turns of the agents, and with `idle` when nobody has anything left to do.
+    The curator is woken after `every` turns of the agents, with `idle` when nobody has anything left to do, and when
+    more than the share `full` of the block's limit is used.
     Its rewrite is refused, with the fresh text, where somebody has written since it was shown the block; so it
     never destroys what it has not seen. Agents may insert into the block, unless they have it with a grant of
     their own. Any block that is not read-only can be tidied, not only a user's preferences.
@@ -44,15 +51,16 @@ def curate(
         raise DeclarationError(where, f"block {block.label!r} is read-only, so nobody can tidy it")
     if any(agent.name == curator.name for agent in members):
         raise DeclarationError(where, f"{curator.name!r} is both the curator and one of the agents")
-    if every is None and not idle:
-        raise DeclarationError(where, "has neither every= nor idle=True, so nothing would wake the curator")
-    wake = Wake(every=every, idle=idle, by=members)
+    if every is None and not idle and full is None:
+        raise DeclarationError(where, "has neither every=, idle=True nor full=, so nothing would wake the curator")
+    wakes = [Wake(every=every, idle=idle, by=members)] if every is not None or idle else []
+    wakes += [Wake(block, full=full)] if full is not None else []
     tidying = prompt("user_preferences_curator", label=block.label)
     return Team(
         name,
         [
             *(_adding(agent, block) for agent in members),
-            curator.merged(Agent(curator.name, tidying, blocks=[block.curator()], wakes_on=[wake])),
+            curator.merged(Agent(curator.name, tidying, blocks=[block.curator()], wakes_on=wakes)),
         ],
     )
 

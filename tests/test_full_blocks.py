@@ -475,3 +475,38 @@ def test_wakes_that_are_declared_in_another_order_are_not_taken_for_one_another(
     for event in before.log:
         rebuilt.observe(event)
     assert rebuilt.next() is None
+
+
+# --- who only makes room changes nothing of what a run comes to
+
+
+def noting(limit: int = 20) -> Team:
+    notes = Block("notes", limit=limit)
+    curator = Agent("curator", blocks=[notes.curator()], wakes_on=[Wake(notes, full=0.5)])
+    return Team("team", [Agent("ann", blocks=[notes]), curator])
+
+
+async def test_a_run_is_complete_although_who_makes_room_fails():
+    script: dict[str, Any] = {
+        "ann": [edit("memory_insert", "notes", new_string="x" * 15), Say("noted")],
+        "curator": [RuntimeError("no idea")],
+    }
+    with ScriptedModel(script) as model:
+        async with Orchestrator(noting(), model=model) as live:
+            run = await live.run("go")
+    assert (run.status, run.output, run.error) == ("complete", "noted", None)
+    assert {turn.agent: turn.status for turn in run.turns} == {"ann": "done", "curator": "failed"}
+
+
+async def test_a_run_is_complete_although_it_cannot_pay_for_who_makes_room_and_the_next_one_does():
+    script: dict[str, Any] = {
+        "ann": [edit("memory_insert", "notes", new_string="x" * 15, after=1), Say("noted"), Say("again")],
+        "curator": [edit("memory_rethink", "notes", new_memory="x"), Say("condensed")],
+    }
+    with ScriptedModel(script) as model:
+        async with Orchestrator(noting(), model=model) as live:
+            run = await live.run("go", budget=Budget(turns=1))
+            assert (run.status, run.output, [turn.agent for turn in run.turns]) == ("complete", "noted", ["ann"])
+            run = await live.run("go on")
+    assert (run.status, run.output, run.blocks["notes"].value) == ("complete", "again", "x")
+    assert sorted(turn.agent for turn in run.turns) == ["ann", "curator"]

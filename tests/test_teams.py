@@ -46,8 +46,9 @@ def test_all_who_serve_a_user_add_to_what_is_known_and_a_curator_tidies_it():
     assert (team.name, team.entry, names(team)) == ("user_preferences", "analyst", [*desk, "curator"])
     assert grants(team, "user_preferences") == {**dict.fromkeys(desk, "insert"), "curator": "rethink"}
     assert set(grants(team, "domain_knowledge")) == set(desk), "what is known about a subject is not the curator's"
-    (wake,) = team.agent("curator").wakes
-    assert (wake.is_sleeptime, set(wake.authors)) == (True, set(desk))
+    turns, full = team.agent("curator").wakes
+    assert (turns.is_sleeptime, set(turns.authors)) == (True, set(desk))
+    assert full.full == 0.8
 
 
 def test_all_work_under_a_configuration_that_nobody_can_change():
@@ -89,7 +90,7 @@ def test_one_team_uses_all_five_patterns():
     assert tools(team, "curator") == set()
     kinds = {
         member.name: sorted(
-            "sleeptime" if wake.is_sleeptime else "handoff" if wake.handoffs else "text" if wake.when else "change"
+            "turns" if wake.is_sleeptime else "handoff" if wake.handoffs else "full" if wake.full else "text"
             for wake in member.wakes
         )
         for member in team.members
@@ -99,7 +100,7 @@ def test_one_team_uses_all_five_patterns():
         "supervisor": ["handoff", "text"],
         "worker-1": ["text"],
         "worker-2": ["text"],
-        "curator": ["sleeptime"],
+        "curator": ["full", "turns"],
     }
 
 

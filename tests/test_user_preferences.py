@@ -34,6 +34,20 @@ def sleeptime(team: Team, curator: str) -> list[tuple[set[str], int | None, bool
     return [(set(wake.authors), wake.every, wake.idle) for wake in team.agent(curator).wakes if wake.is_sleeptime]
 
 
+def nearly_full(team: Team, curator: str) -> list[tuple[Block | None, float]]:
+    """The blocks in which the curator makes room, and from which share of their limits on."""
+    return [(wake.block, wake.full) for wake in team.agent(curator).wakes if wake.full is not None]
+
+
+def test_a_curator_may_be_woken_by_turns_only_or_by_a_full_block_only():
+    block, people = user_preferences(), [Agent("ann")]
+    turns = curate(Agent("cleo"), block, people, full=None)
+    full = curate(Agent("cleo"), block, people, every=None, idle=False, full=0.5)
+
+    assert (sleeptime(turns, "cleo"), nearly_full(turns, "cleo")) == ([({"ann"}, 5, True)], [])
+    assert (sleeptime(full, "cleo"), nearly_full(full, "cleo")) == ([], [(block, 0.5)])
+
+
 def test_it_is_a_block_that_says_what_it_is_for():
     block = user_preferences("likes tea", label="tastes", limit=50, key="ann")
 
@@ -121,7 +135,8 @@ def test_two_teams_over_one_block_and_one_curator_compose():
     block = user_preferences()
     same = curate(Agent("cleo"), block, [Agent("ann")]) | curate(Agent("cleo"), block, [Agent("ann")])
     assert sleeptime(same, "cleo") == [({"ann"}, 5, True)]
-    assert [entry.members for entry in same.wakes] == [("cleo",)]
+    assert [entry.members for entry in same.wakes] == [("cleo",), ("cleo",)]
+    assert nearly_full(same, "cleo") == [(block, 0.8)]
 
     both = curate(Agent("cleo"), block, [Agent("ann")], every=2) | curate(Agent("cleo"), block, [Agent("bob")], every=9)
     assert [member.name for member in both.members] == ["ann", "cleo", "bob"]
@@ -133,7 +148,8 @@ def test_two_curators_of_one_block_are_woken_each_for_itself():
     block, people = user_preferences(), [Agent("ann")]
     team = curate(Agent("cleo"), block, people) | curate(Agent("dora"), block, people)
 
-    assert [entry.members for entry in team.wakes] == [("cleo",), ("dora",)]
+    assert [entry.members for entry in team.wakes] == [("cleo",), ("cleo",), ("dora",), ("dora",)]
+    assert nearly_full(team, "cleo") == nearly_full(team, "dora") == [(block, 0.8)]
 
 
 def test_what_the_agents_of_a_composed_team_do_already_they_still_do():
@@ -149,7 +165,8 @@ def test_what_the_agents_of_a_composed_team_do_already_they_still_do():
         after = team.agent(member.name)
         assert (after.wakes, after.toolbox) == (member.wakes, member.toolbox)
         assert after.instruction_parts[:-1] == member.instruction_parts, "each is told of habits, and nothing twice"
-    assert [wake.every for wake in team.agent("curator").wakes] == [5, 3]
+    assert [every for _, every, _ in sleeptime(team, "curator")] == [5, 3]
+    assert [block.label for block, _ in nearly_full(team, "curator")] == ["user_preferences", "habits"]
     assert granted(team)["curator"] == {**granted(desk)["curator"], "habits": Grant.RETHINK}
 
 
@@ -168,7 +185,11 @@ def test_what_the_agents_of_a_composed_team_do_already_they_still_do():
             lambda _: curate(Agent("cleo"), system_config("x"), [Agent("ann")]),
             "'system_config' is read-only, so nobody",
         ),
-        (lambda block: curate(Agent("cleo"), block, [Agent("ann")], every=None, idle=False), "nothing would wake"),
+        (
+            lambda block: curate(Agent("cleo"), block, [Agent("ann")], every=None, idle=False, full=None),
+            "nothing would wake",
+        ),
+        (lambda block: curate(Agent("cleo"), block, [Agent("ann")], full=2), "full is 2; give a share of the limit"),
         (lambda block: curate(Agent("cleo"), block, [Agent("ann")], every=0), "every is 0; give 1 or more"),
         (lambda block: curate(Agent("cleo"), block, [Agent("ann"), Agent("ann")]), "two agents called 'ann'"),
         (lambda block: curate(Agent("cleo", blocks=[block]), block, [Agent("ann")]), "is granted replace on block"),

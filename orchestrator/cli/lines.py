@@ -150,7 +150,7 @@ class Lines:
         return " and ".join(map(self._cause, causes))
 
     def _cause(self, cause: Cause) -> str:
-        if cause.is_sleeptime:
+        if cause.counts_turns:
             return "turns of others" if cause.kind == "every" else "the end of everybody's work"
         if cause.kind == "message" or cause.key is None:
             return "the message"
