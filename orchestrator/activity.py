@@ -82,7 +82,7 @@ class Activity:
         self.going: dict[str, Going] = {}
         self._models = models
         self._failures: dict[str, Exception] = {}
-        #: Why runs that are being ended fail; sleeptime agents may still take turns for them.
+        #: Why runs fail, or None, whose outcome is fixed; sleeptime agents still take turns for them.
         self._errors: dict[str, RunError | None] = {}
         self._group: TaskGroup | None = None
         self._is_ended = False
@@ -239,9 +239,13 @@ class Activity:
             self._take(self._taking(Taking(turn.runs)), turn)
         return going
 
-    async def _going(self, id: str, work: Callable[[Transaction], _T], taken_up: Sequence[str]) -> tuple[Going, _T]:
+    async def _going(
+        self, id: str, work: Callable[[Transaction], _T], taken_up: Sequence[str], *, stopping: bool = False
+    ) -> tuple[Going, _T]:
         """The run, from the moment when that is committed which makes it go on."""
-        going = self.going[id] = Going()
+        # One that was cut off may have a turn at work, for which another run pays.
+        at_work = {taking: None for other in self.going.values() for taking in other.turns if id in taking.runs}
+        going = self.going[id] = Going(turns=at_work, stopping=stopping)
         try:
             result = await self.commit(work)
         except BaseException:
@@ -310,8 +314,8 @@ class Activity:
             assert run is not None, "no round is asked for"
             return run
 
-        # It goes on from here to its end, so that nobody resumes it meanwhile.
-        going, run = await self._going(record.id, given_up, let_go)
+        # It goes on from here to its end, so that nobody resumes it meanwhile; no turn goes on for its sake.
+        going, run = await self._going(record.id, given_up, let_go, stopping=True)
         del self.going[record.id]
         going.result = run
         going.ended.set()
@@ -369,8 +373,8 @@ class Activity:
         if record.settled is not None:
             return told(tx, self.ledger.end_run(tx, record), turns, self._errors.get(record.id))
         outcome = come_to(record, turns, ending, self.roster.team.entry, self._failures)
-        self._errors[record.id] = outcome.error
         if ending.then_round:
+            self._errors[record.id] = outcome.error
             self.ledger.settle_run(tx, record, outcome)
             return None
         return told(tx, self.ledger.end_run(tx, record, outcome), turns, outcome.error)

@@ -61,6 +61,16 @@ class Board:
         desk.counts.append(Count(sleep, wake))
         self._sleepers[desk.name] = desk
 
+    def _count_for(self, agent: str) -> None:
+        """Turns of others are counted for the agent, if it is a sleeptime agent: it is there, or there again."""
+        if (desk := self.desks.get(agent)) is not None and desk.counts:
+            self._sleepers[agent] = desk
+
+    def all_are_there(self) -> None:
+        """The team was opened again: a declared agent that was deleted has come back, also one that sees no block."""
+        for agent in self.desks:
+            self._count_for(agent)
+
     def join(self, agent: str, made: Made) -> None:
         """An agent that the owner makes, with what wakes it."""
         self._made[agent] = made
@@ -68,6 +78,7 @@ class Board:
     def created(self, agent: str) -> None:
         """The agent is there. What happened before does not concern it."""
         if agent not in self._made:  # it was made once, and is now declared, or no longer known
+            self._count_for(agent)
             return
         made = self._made[agent]
         desk = self.desks[agent] = Desk(agent)
@@ -117,12 +128,11 @@ class Board:
 
     def attached(self, agent: str, key: str) -> None:
         """The agent sees the block."""
+        self._count_for(agent)
         desk = self.desks.get(agent)
         if desk is None or key not in desk.blind:
             return
         desk.blind.discard(key)
-        if desk.counts:
-            self._sleepers[agent] = desk
         if not desk.busy:
             self._become_idle(desk)
 
@@ -147,8 +157,12 @@ class Board:
             pool.look(event.value, event.version)
             self.line_up(pool)
 
-    def block_changed(self, event: BlockChanged) -> None:
-        """A block has a new text: it may call, and wake."""
+    def block_changed(self, event: BlockChanged, writer: str) -> None:
+        """A block has a new text: it may call, and wake.
+
+        Args:
+            writer: who made the change, also where the engine has moved lines to an archive for it; not woken.
+        """
         for pool in self._pools_on.get(event.key, ()):
             pool.changed(event)
             self.line_up(pool)
@@ -159,7 +173,7 @@ class Board:
                 continue
             for member in members:
                 desk = self.desks[member]
-                if member != event.by and event.key not in desk.blind:
+                if member != writer and event.key not in desk.blind:
                     desk.write(event, number)
                     self.line_up(desk)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -54,6 +55,8 @@ class Count:
     turns: int = 0
     #: The runs that they worked for.
     runs: tuple[str, ...] = ()
+    #: How many there were when its turn began.
+    looked_at: int = 0
     #: The run before whose end the agent takes a turn, as nobody else has anything left to do.
     before: str | None = None
 
@@ -70,12 +73,13 @@ class Count:
 
     def begin_anew(self) -> None:
         """The sleeptime agent takes its turn."""
+        self.looked_at = self.turns
         self.turns, self.runs, self.before = 0, (), None
 
     def take_back(self, runs: tuple[str, ...]) -> None:
         """Its turn came to nothing: what it was to look at is still to be looked at."""
-        self.turns = max(self.turns, self.sleep.every or 1)
-        self.runs = united(runs, self.runs)
+        self.turns += self.looked_at
+        self.runs = united(runs, self.runs) if self.turns else ()
 
 
 @dataclass(slots=True)
@@ -117,11 +121,12 @@ class Desk:
         else:  # that of a run that was cut off may lie before it
             self.messages = deque(message for message in self.messages if message.run != run)
 
-    def go_on(self, cause: Cause) -> tuple[str, ...]:
-        """A handoff is being answered; the runs that it was for."""
+    def go_on(self, cause: Cause, runs: Collection[str]) -> tuple[str, ...]:
+        """A handoff is being answered by a turn for these runs; those that it was for."""
         meant = (cause.key, cause.version, cause.by)  # the number of its wake may be another one by now
-        found = (asked for asked in self.handed if (asked.cause.key, asked.cause.version, asked.cause.by) == meant)
-        self.going_on = next(found, None)
+        found = [asked for asked in self.handed if (asked.cause.key, asked.cause.version, asked.cause.by) == meant]
+        # A note that says nothing new makes no version: several handoffs may have the same one, each for its runs.
+        self.going_on = next((asked for asked in found if not set(asked.runs).isdisjoint(runs)), None)
         if self.going_on is None:  # its runs had ended when it was put here
             return ()
         self.handed.remove(self.going_on)

@@ -64,7 +64,7 @@ class Changes:
         last = next(iter(tx.revisions(declared.key)), None)  # of one that was deleted: its history goes on
         version = 1 if last is None else last.version + 1
         revisions = [Revision(version=version, value=declared.value, operation="create", by=declared.by, at=at)]
-        if former is not None:
+        if former is not None and last is None:
             _check_fits(former, declared)
             revisions = list(tx.revisions(former.key))[::-1]
         for revision in revisions:

@@ -94,15 +94,18 @@ class Ledger:
         record = tx.run(run)
         if record is None or record.status != "running":
             raise RunError(f"run {run!r} was ended at the same moment")
-        if record.agent and record.agent not in self.roster and not self._is_answered(tx, record):
-            problem = "who is not in the team any more; declare it again, or cancel the run"
-            raise RunError(f"run {run!r} is a message to agent {record.agent!r}, {problem}")
-        for name in handed_and_waiting(tx.turns(run)):
-            if name not in self.roster:
-                problem = "who is not in the team any more; declare it again, or cancel the run"
-                raise RunError(f"run {run!r} was handed over to agent {name!r}, {problem}")
+        if record.settled is None:  # else all that is left are turns of sleeptime agents
+            self._check_can_go_on(tx, record)
         tx.add_event(RunResumed(seq=tx.next_seq(), at=self.environment.now(), run=run))
         return [turn for id in turns if (turn := self._resume_turn(tx, id)) is not None]
+
+    def _check_can_go_on(self, tx: Transaction, run: RunRecord) -> None:
+        problem = "who is not in the team any more; declare it again, or cancel the run"
+        if run.agent and run.agent not in self.roster and not self._is_answered(tx, run):
+            raise RunError(f"run {run.id!r} is a message to agent {run.agent!r}, {problem}")
+        for name in handed_and_waiting(tx.turns(run.id)):
+            if name not in self.roster:
+                raise RunError(f"run {run.id!r} was handed over to agent {name!r}, {problem}")
 
     def _is_answered(self, tx: Transaction, run: RunRecord) -> bool:
         return any(turn.agent == run.agent and turn.status == "done" for turn in tx.turns(run.id))
@@ -354,7 +357,8 @@ class Ledger:
 
     def close_turn(self, tx: Transaction, turn: TurnRecord, end: End) -> TurnRecord:
         """The same, for who has checked that the turn is held, in this transaction."""
-        released = [self.changes.release(tx, turn, release, key) for release, key in self.roster.releases(turn.agent)]
+        releases = self.roster.releases(turn.agent, claimed=turn.claimed)
+        released = [self.changes.release(tx, turn, release, key) for release, key in releases]
         ended = turn.having(
             status=end.status,
             given_back=all(released) and bool(released),

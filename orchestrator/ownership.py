@@ -189,7 +189,9 @@ class Ownership:
         return agent
 
     def delete_agent(self, tx: Transaction, name: str) -> None:
-        """The agent is gone, and so are its own blocks; one that somebody else sees is nobody's own from here on."""
+        """The agent is gone, and so are its own blocks; one that somebody else sees, or that takes lines of a block
+        that stays, is nobody's own from here on.
+        """
         self._agent(tx, name)
         for run in tx.runs("running"):
             if run.agent == name and not _is_answered(tx, run):
@@ -197,9 +199,11 @@ class Ownership:
             if name in handed_and_waiting(tx.turns(run.id)):
                 raise RunError(f"agent {name!r} has to go on with {run.id!r}, which was handed over to it")
         tx.delete_agent(name)
+        blocks = {block.key: block for block in tx.blocks()}
         seen = {attached.key for other in tx.agents() for attached in other.attached}
-        for block in [block for block in tx.blocks() if block.agent == name]:
-            if block.key in seen:
+        staying = _with_archives(blocks, [key for key, block in blocks.items() if block.agent != name or key in seen])
+        for block in [block for block in blocks.values() if block.agent == name]:
+            if block.key in staying:
                 tx.put_block(block.having(agent=None))
             else:
                 self._delete(tx, block)
@@ -225,6 +229,17 @@ def _is_answered(rows: Reader, run: RunRecord) -> bool:
     """Whether a turn has taken up the message of the run."""
     causes = [cause for turn in rows.turns(run.id) if turn.agent == run.agent for cause in turn.causes]
     return any(cause.kind == "message" and cause.run == run.id for cause in causes)
+
+
+def _with_archives(blocks: Mapping[str, BlockState], keys: Iterable[str]) -> set[str]:
+    """These blocks, by key, and all that their oldest lines may come to."""
+    found: set[str] = set()
+    for key in keys:
+        block = blocks.get(key)
+        while block is not None and block.key not in found:
+            found.add(block.key)
+            block = blocks.get(block.overflow or "")
+    return found
 
 
 def _without(attached: Iterable[Attached], key: str) -> tuple[Attached, ...]:

@@ -60,10 +60,12 @@ class Roster:
         """The agent is no longer in the team."""
         self._agents.pop(name, None)
 
-    def releases(self, agent: str) -> tuple[Release, ...]:
-        """What gives back the things that an agent may hold at the end of a turn."""
-        # Of one that is no longer declared it is not known what it may hold: whatever there is to give back.
-        return self._releases.get(agent, () if agent in self._agents else self._all_releases)
+    def releases(self, agent: str, *, claimed: bool) -> tuple[Release, ...]:
+        """What gives back the things that an agent may hold at the end of a turn, which may have claimed something."""
+        # What that was is not known when the agent is no longer declared, or its wake is not: whatever it may be.
+        if claimed or agent not in self._agents:
+            return self._all_releases
+        return self._releases.get(agent, ())
 
     def key_of(self, block: Block) -> str | None:
         """The stored key of a block, by the identity of its declaration; None if this team has not seen it."""

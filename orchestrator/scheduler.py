@@ -83,7 +83,8 @@ class Scheduler:
         self._board.block_created(event)
 
     def _on_changed(self, event: BlockChanged) -> None:
-        self._board.block_changed(event)
+        turn = self._turns.get(event.turn or "")
+        self._board.block_changed(event, event.by if turn is None else turn.agent)
 
     def _on_deleted(self, event: BlockDeleted) -> None:
         self._board.block_deleted(event.key)
@@ -132,7 +133,7 @@ class Scheduler:
                 self._accounts.asked(cause.run or "", False)
                 desk.message_is_next = False
             elif cause.kind == "handoff":
-                self._accounts.handed(desk.go_on(cause), -1)
+                self._accounts.handed(desk.go_on(cause, event.runs), -1)
                 desk.message_is_next = True
             elif cause.counts_turns:
                 for count in desk.counts:
@@ -167,6 +168,8 @@ class Scheduler:
         board = self._board
         started = self._turns.pop(event.turn)
         self._accounts.put_down(started.runs)
+        if not event.cut_off and not all(cause.is_tidying for cause in started.causes):
+            board.turn_ended(event.agent, event.runs)
         desk = board.desks.get(event.agent)
         if desk is None:
             return
@@ -174,8 +177,6 @@ class Scheduler:
             self._take_back(desk, started)
         else:
             self._answer(desk, started, event)
-            if not all(cause.is_tidying for cause in started.causes):
-                board.turn_ended(event.agent, event.runs)
         desk.going_on = None
         board.become_free(desk)
 
@@ -236,6 +237,7 @@ class Scheduler:
                 self._unread.setdefault(message.run or "", []).append((desk.name, message))
             desk.messages.clear()
             self._board.line_up(desk)
+        self._board.all_are_there()
 
     @property
     def runs_cut_off(self) -> list[str]:

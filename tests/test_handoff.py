@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import pytest
 from handing import answers, events, joined, pass_on, played
 
@@ -390,6 +391,35 @@ async def test_a_note_that_the_owner_has_made_read_only_refuses_the_handoff(new_
         await live.blocks.modify("note", read_only=True)
 
     assert "is read-only" in await refused(joined("ann", "bob"), new_store(), {"to": "bob"}, lock)
+
+
+async def test_nobody_hands_over_before_the_end_of_a_run_whose_outcome_is_fixed(new_store):
+    note = Block("note")
+    wake = Wake(note, handoffs=6)
+    team = Team(
+        "tidied",
+        [
+            Agent("ann", blocks=[note]),
+            Agent("bob", blocks=[note], wakes_on=[wake]),
+            Agent("curator", blocks=[note], wakes_on=[Wake(idle=True)], tools=[pass_on]),
+        ],
+    )
+    store = new_store()
+    with anyio.fail_after(10):
+        run, model = await played(
+            team, store, {"ann": [Say("done")], "curator": [call("pass_on", to="bob"), Say("then not")]}
+        )
+    assert (run.status, run.output) == ("complete", "done")
+    assert [(turn.agent, turn.status, turn.handed_to) for turn in run.turns] == [
+        ("ann", "done", None),
+        ("curator", "done", None),
+    ]
+    assert run.blocks["note"].value == "", "no note without a handoff"
+    (told,) = model.requests[-1].messages[-1:]
+    assert told.text == (
+        "not handed over: this run has come to its end but for the sleeptime agents, so nobody would go on with it"
+    )
+    assert [event.code for event in await events(store, ChangeRefused)] == ["run_settled"]
 
 
 async def test_nobody_hands_over_to_an_agent_that_does_not_see_the_note_any_more(new_store):

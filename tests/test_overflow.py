@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+from handing import pass_on, played
 from hypothesis import example, given
 from hypothesis import strategies as st
 from stored_teams import said
@@ -48,7 +49,7 @@ from orchestrator import (
 from orchestrator.edits import Shown, apply, archived
 from orchestrator.overflowing import Fitted, Insertion, fitted
 from orchestrator.stores import MemoryStore, SQLiteStore
-from orchestrator.testing import FunctionModel, Say, ScriptedModel, edit
+from orchestrator.testing import FunctionModel, Say, ScriptedModel, call, edit
 
 ANN, ENGINE = Author("ann", "turn-1"), Author("engine", "turn-1")
 
@@ -330,6 +331,25 @@ async def test_the_guard_of_the_archive_is_asked_and_knows_the_engine():
     assert (await refusals(store))[0] == ("log:archive", "archive", "engine", "guarded")
 
 
+async def test_lines_that_leave_with_its_own_insertion_do_not_wake_an_agent():
+    archive = Block("archive")
+    note = Block("note", "older", limit=14, overflow=archive)
+    team = Team(
+        "log",
+        [
+            Agent("ann", blocks=[note, archive.reader()], wakes_on=[archive], tools=[pass_on]),
+            Agent("bob", blocks=[note], wakes_on=[Wake(note, handoffs=2)]),
+        ],
+    )
+    script = {"ann": [call("pass_on", to="bob")], "bob": [Say("the answer")]}
+    with anyio.fail_after(10):
+        run, _ = await played(team, MemoryStore(), script)
+    # The turn ends with the insertion, so ann was never shown the archive after it.
+    assert run.blocks["archive"].value == "older"
+    assert [turn.agent for turn in run.turns] == ["ann", "bob"]
+    assert run.output == "the answer"
+
+
 async def test_lines_that_are_archived_wake_whoever_asks_for_changes_of_the_archive():
     archive = Block("archive")
     notes = Block("notes", limit=2, overflow=archive)
@@ -569,6 +589,48 @@ async def test_an_archive_keeps_its_text_when_somebody_begins_to_see_it_or_sees_
     await went(team(archive), store, "bb")
     async with Orchestrator(team(), store, model=FunctionModel(lambda request: "ok")) as live:
         assert (await live.blocks.retrieve("log:archive")).value == "aa"
+
+
+async def test_archives_stay_when_the_only_one_who_sees_them_is_deleted(new_store):
+    older = Block("older")
+    archive = Block("archive", "oldest", limit=6, overflow=older)
+    notes, own = Block("notes", "old", limit=3, overflow=archive), Block("own", overflow=archive)
+    bob = Agent("bob", blocks=[archive, older, own])
+    team = Team("log", [Agent("ann", blocks=[notes]), bob])
+    store = new_store()
+    with anyio.fail_after(10):
+        async with Orchestrator(team, store, model=inserting("new", "1")) as live:
+            await live.agents.delete("bob")
+            run = await live.run("go")
+            assert {name: block.value for name, block in run.blocks.items()} == {
+                "notes": "1",
+                "archive": "new",
+                "older": "oldest\nold",
+            }
+            assert {block.agent for block in await live.blocks.list()} == {"ann", None}
+        async with Orchestrator(team, store, model=inserting()) as live:
+            assert [block.value for block in await live.agents.blocks.list("bob")] == ["new", "oldest\nold", ""]
+            assert {block.agent for block in await live.blocks.list()} == {"ann", "bob"}
+
+
+async def test_an_archive_that_was_deleted_with_the_one_who_saw_it_comes_back_with_its_own_history(new_store):
+    archive = Block("archive")
+    notes = Block("notes", "old", limit=3, overflow=archive)
+    ann, bob, cat = (
+        Agent(name, blocks=[block]) for name, block in (("ann", notes), ("bob", archive), ("cat", archive))
+    )
+    store = new_store()
+    with anyio.fail_after(10):
+        run, _ = await played(
+            Team("log", [ann, bob, cat]), store, {"ann": [edit("memory_insert", "notes", new_string="new"), Say()]}
+        )
+        assert run.blocks["archive"].value == "old"
+        for _ in range(2):
+            async with Orchestrator(Team("log", [ann, bob]), store, model=ScriptedModel({})) as live:
+                state = await live.blocks.retrieve(archive)
+                await live.blocks.modify(notes, overflow=None)  # else it would stay
+                await live.agents.delete("bob")
+    assert (state.key, state.value, state.version) == ("log:bob/archive", "", 3)
 
 
 async def test_an_archive_is_not_taken_for_somebodys_own_block_of_the_same_label():

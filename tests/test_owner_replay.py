@@ -68,7 +68,8 @@ async def owner_acts(live: Orchestrator, random: Random, names: list[str], label
     act = random.choice([*acts, acts[0], acts[1]])
     if act is acts[3]:
         block = live.team.agent("a0").attachments[random.randint(0, 1)].block
-        act = partial(live.agents.create, name, blocks=[block], wakes_on=[block])
+        sleep = random.choice([Wake(every=3), Wake(every=50, idle=True, by=["a0", "a1", "x"])])
+        act = partial(live.agents.create, name, blocks=[block], wakes_on=[block, sleep])
     with suppress(DeclarationError, RunError):
         await act()
 
@@ -133,7 +134,7 @@ def assert_alike(live: Scheduler, rebuilt: Scheduler, there: set[str]) -> None:
         assert set(one._board.desks) == there
     for name in there:
         mine, other = live._board.desks[name], rebuilt._board.desks[name]
-        assert (mine.messages, mine.writes) == (other.messages, other.writes)
+        assert (mine.messages, mine.writes, mine.counts) == (other.messages, other.writes, other.counts)
     starts = []
     for one in (live, rebuilt):
         number = 10_000

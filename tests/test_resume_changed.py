@@ -84,6 +84,26 @@ async def test_the_task_of_a_worker_that_is_no_longer_declared_is_done_by_anothe
     assert (task.status, task.by, task.attempt) == ("done", "bob", 2)
 
 
+async def test_the_task_of_an_agent_that_is_a_worker_no_longer_is_done_by_another():
+    store = DyingStore()
+    live = Orchestrator(crew("ann"), store, model=dies(store, "ann", lead))
+    await store.killed_in(live, lambda: live.run("go"))
+
+    with anyio.fail_after(60):
+        team = crew("bob") | Team("others", [Agent("ann")])
+        model = FunctionModel(lambda request: "on holiday" if request.agent == "ann" else work(request))
+        async with Orchestrator(team, store, model=model) as live:
+            run = await live.resume(live.cut_off[0].id)
+
+    (task,) = Queue.parse(run.blocks["task_queue"].value).tasks
+    assert run.status == "complete"
+    assert (task.status, task.by, task.attempt) == ("done", "bob", 2)
+    assert [(turn.agent, turn.claimed, turn.given_back) for turn in run.turns[1:3]] == [
+        ("ann", True, True),
+        ("bob", True, True),
+    ]
+
+
 async def test_a_message_to_an_agent_that_is_no_longer_declared_is_not_resumed_but_can_be_given_up():
     store = DyingStore()
     live = Orchestrator(Team("one", [Agent("ann")]), store, model=dies(store, "ann"))
@@ -191,6 +211,61 @@ async def test_of_two_runs_that_share_a_turn_one_is_cancelled_and_the_other_is_a
     assert run.output == ("entry answered" if first == "ring" else "done")
     assert run.turns[-1].agent == "entry"
     assert run.turns[-1].status == "done"
+
+
+@pytest.mark.parametrize("first", ["ring", "a question"])
+async def test_a_turn_that_two_resumed_runs_share_is_cancelled_with_the_last_of_them(first: str):
+    store = DyingStore()
+    await cut_off_in_a_shared_turn(store)
+    thinking, cancelled = anyio.Event(), anyio.Event()
+
+    async def answer(request: ModelRequest) -> str:
+        thinking.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            cancelled.set()
+        raise AssertionError
+
+    with anyio.fail_after(60):
+        live = Orchestrator(shared(Block("bell")), store, model=FunctionModel(answer))
+        async with live, anyio.create_task_group() as group:
+            runs = {run.text: run.id for run in live.cut_off}
+            group.start_soon(live.resume, runs[first])
+            await thinking.wait()
+            group.start_soon(live.resume, runs["ring" if first != "ring" else "a question"])
+            await anyio.wait_all_tasks_blocked()
+            assert (await live.cancel(runs["ring"])).status == "cancelled"
+            assert not cancelled.is_set(), "the other run waits for it"
+            assert (await live.cancel(runs["a question"])).status == "cancelled"
+            assert cancelled.is_set()
+
+
+@pytest.mark.parametrize("last", ["ring", "a question"])
+async def test_a_shared_turn_is_cancelled_also_when_its_runs_are_given_up_and_cancelled_at_once(last: str):
+    store = DyingStore()
+    await cut_off_in_a_shared_turn(store)
+    thinking, cancelled = anyio.Event(), anyio.Event()
+
+    async def answer(request: ModelRequest) -> str:
+        thinking.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            cancelled.set()
+        raise AssertionError
+
+    with anyio.fail_after(60):
+        live = Orchestrator(shared(Block("bell")), store, model=FunctionModel(answer))
+        async with live, anyio.create_task_group() as group:
+            runs = {run.text: run.id for run in live.cut_off}
+            group.start_soon(live.resume, runs[last])
+            await thinking.wait()
+            store.wait = 1
+            group.start_soon(live.cancel, runs["ring" if last != "ring" else "a question"])
+            await anyio.sleep(0.5)  # when this one is found, that one is being given up
+            await live.cancel(runs[last])
+            assert cancelled.is_set()
 
 
 # --- wakes

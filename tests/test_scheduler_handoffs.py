@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from scheduler_table import Table, queue_of, take, why
 
 from orchestrator import Agent, Block, Wake
-from orchestrator.events import AgentDeleted, Cause
+from orchestrator.events import AgentDeleted, Cause, HandedOver, TurnStarted
 from orchestrator.scheduler import Scheduler
 
 
@@ -55,6 +57,30 @@ def test_a_handoff_for_which_nobody_can_pay_ends_its_run_as_out_of_budget():
     table.finish("r")
     table.run("s")
     assert list(table.begin()) == ["ann"], "what was handed over ended with its run"
+
+
+def test_of_two_handoffs_with_one_note_the_one_for_the_runs_of_the_turn_is_answered():
+    table = table_of("ann", "bob")
+    table.run("r", turns=1)
+    table.run("s")
+    table.begin()
+    table.hand_over("ann", "bob", "note")
+    table.end("ann")
+    table.begin()
+    # Its note says nothing new, so that the block has the same version.
+    event = table.log[-1 - [type(event) for event in table.log[::-1]].index(HandedOver)]
+    turn = table.turns["ann"]
+    table.observe(HandedOver, **{**event.model_dump(exclude={"seq", "at", "type"}), **_of(turn)})
+    table.end("ann")
+
+    assert {name: start.runs for name, start in table.begin().items()} == {"bob": ("s",)}
+    table.end("bob")
+    assert table.begin() == {}, "r has nothing left to pay with, and s was answered"
+    assert table.verdicts() == {"r": "budget", "s": "complete"}
+
+
+def _of(turn: TurnStarted) -> dict[str, Any]:
+    return {"turn": turn.turn, "run": turn.run, "runs": turn.runs}
 
 
 def test_while_others_are_at_work_a_run_with_a_handoff_that_waits_is_not_complete():

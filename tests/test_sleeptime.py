@@ -290,6 +290,20 @@ async def test_a_crash_in_the_round_keeps_what_was_fixed_and_the_round_goes_on()
     assert run.blocks["notes"].value == "ann 0\ncurator 0"
 
 
+async def test_a_crash_in_the_round_of_a_run_that_has_failed_needs_nobody_but_the_sleeptime_agents():
+    store = DyingStore()
+    both = team(Wake(idle=True))
+    killing: dict[str, list[Line]] = {"bob": [OSError("gone")], "curator": [lambda request: _raise(store)]}
+    live = Orchestrator(both, store, model=ScriptedModel(killing))
+    await store.killed_in(live, lambda: live.run("go", agent="bob"))
+    without_bob = Team("team", [both.agent("ann"), both.agent("curator")])
+    with anyio.fail_after(10), ScriptedModel({"curator": [Say("tidied")]}) as model:
+        async with Orchestrator(without_bob, store, model=model) as live:
+            run = await live.resume(live.cut_off[0])
+    assert (run.status, str(run.error)) == ("failed", "the last turn of 'bob' failed: OSError: gone")
+    assert [(turn.agent, turn.status) for turn in run.turns] == [("bob", "failed"), ("curator", "done")]
+
+
 async def test_a_message_after_a_crash_in_the_round_gives_the_round_to_the_new_run():
     store = DyingStore()
     killing: dict[str, list[Line]] = {"ann": says("ann"), "curator": [lambda request: _raise(store)]}
@@ -304,6 +318,25 @@ async def test_a_message_after_a_crash_in_the_round_gives_the_round_to_the_new_r
             old = await live.resume(cut_off)
             assert (old.status, old.output) == ("complete", "ann")
             assert [(turn.agent, turn.status) for turn in old.turns] == [("ann", "done"), ("curator", "cancelled")]
+
+
+async def test_turns_that_a_crash_kept_from_being_looked_at_count_once():
+    store = DyingStore()
+    wakes = [Wake(every=3, idle=True), Wake(every=2, by=["bob"])]
+    both = Team("team", [Agent("ann"), Agent("bob"), Agent("curator", wakes_on=wakes)])
+    killing: dict[str, list[Line]] = {"ann": [Say()], "curator": [lambda request: _raise(store)]}
+    live = Orchestrator(both, store, model=ScriptedModel(killing))
+    await store.killed_in(live, lambda: live.run("go"))
+    script: dict[str, list[Line]] = {"ann": [Say("once more"), Say("and again")], "curator": [Say("tidied")]}
+    with anyio.fail_after(10), ScriptedModel(script) as model:
+        async with Orchestrator(both, store, model=model) as live:
+            first = await live.run("again", budget=Budget(turns=1))
+            assert turns_of(first) == ["ann"], "two turns have not been looked at"
+            second = await live.run("again")
+            assert turns_of(second) == ["ann", "curator"]
+            await live.cancel(live.cut_off[0])
+    kinds = [[cause.kind for cause in found] for found in await causes(store)]
+    assert kinds == [["idle"], ["every"]]
 
 
 async def test_a_run_cut_off_in_its_round_that_is_cancelled_ends_as_what_was_fixed():
@@ -358,6 +391,54 @@ async def test_a_sleeptime_agent_that_its_owner_makes_is_woken_also_after_a_reop
             assert turns_of(await live.run("go", agent="ann")) == ["ann"]
     kinds = [[(cause.kind, cause.wake) for cause in found] for found in await causes(store)]
     assert kinds == [[("idle", None)], [("every", None)]]
+
+
+@pytest.mark.parametrize("blocks", [(notes,), ()])
+async def test_a_sleeptime_agent_that_was_deleted_comes_back_as_declared(new_store: Callable[[], Store], blocks):
+    store = new_store()
+    curator = Agent("curator", blocks=blocks, wakes_on=[Wake(idle=True)])
+    both = Team("team", [Agent("ann", blocks=[notes]), Agent("bob", blocks=[notes]), curator])
+    model = FunctionModel(lambda request: request.agent)
+    with anyio.fail_after(10):
+        async with Orchestrator(both, store, model=model) as live:
+            await live.agents.delete("curator")
+            assert turns_of(await live.run("go")) == ["ann"]
+        for _ in range(2):
+            async with Orchestrator(both, store, model=model) as live:
+                assert turns_of(await live.run("go")) == ["ann", "curator"]
+
+
+async def test_a_sleeptime_agent_that_was_made_twice_and_is_declared_now_is_woken(new_store: Callable[[], Store]):
+    store = new_store()
+    alone = Team("team", [Agent("ann", blocks=[notes]), Agent("bob", blocks=[notes])])
+    curator = Agent("curator", blocks=[notes], wakes_on=[Wake(idle=True)])
+    model = FunctionModel(lambda request: request.agent)
+    with anyio.fail_after(10):
+        async with Orchestrator(alone, store, model=model) as live:
+            await live.agents.create("curator", attach=["notes"])
+            await live.agents.delete("curator")
+            await live.agents.create("curator", attach=["notes"])
+        async with Orchestrator(Team("team", [*alone.members, curator]), store, model=model) as live:
+            assert turns_of(await live.run("go")) == ["ann", "curator"]
+
+
+@pytest.mark.parametrize("declared", [False, True])
+async def test_turns_of_an_agent_that_has_left_the_team_since_still_count(new_store: Callable[[], Store], declared):
+    store = new_store()
+    ann, bob = Agent("ann", blocks=[notes]), Agent("bob", blocks=[notes])
+    curator = Agent("curator", blocks=[notes.curator()], wakes_on=[Wake(every=2)])
+    model = FunctionModel(lambda request: request.agent)
+    with anyio.fail_after(10):
+        async with Orchestrator(
+            Team("team", [ann, bob, curator] if declared else [ann, curator]), store, model=model
+        ) as live:
+            if not declared:
+                await live.agents.create("bob", attach=["notes"])
+            assert turns_of(await live.run("go", agent="bob")) == ["bob"]
+            if not declared:
+                await live.agents.delete("bob")
+        async with Orchestrator(Team("team", [ann, curator]), store, model=model) as live:
+            assert turns_of(await live.run("go")) == ["ann", "curator"]
 
 
 def _raise(store: DyingStore):

@@ -142,9 +142,9 @@ class OwnedAgents:
     async def delete(self, agent: AgentReference) -> None:
         """Remove an agent from the team, with its own blocks and with what was said to and by it.
 
-        An own block that somebody else sees as well stays. An agent that code declares comes back as declared when the
-        team is opened again. Refused while it is at work or has a message to answer (`RunError`), and for the agent
-        that the team's messages go to (`DeclarationError`).
+        An own block that somebody else sees as well stays, and so does the archive of a block that stays. An agent that
+        code declares comes back as declared when the team is opened again. Refused while it is at work or has a message
+        to answer (`RunError`), and for the agent that the team's messages go to (`DeclarationError`).
         """
         office = self._office
         office.check_open()
