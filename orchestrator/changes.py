@@ -16,6 +16,7 @@ from orchestrator.overflowing import Fitted
 from orchestrator.ports import Attached, Effect, Reader, Transaction, TurnRecord
 from orchestrator.prompting import change_text, refusal_text
 from orchestrator.roster import Roster
+from orchestrator.telling import tell
 from orchestrator.tools import BlockEdit, sayable, told
 from orchestrator.wakes import Wake
 
@@ -70,18 +71,17 @@ class Changes:
         for revision in revisions:
             state = {"value": revision.value, "version": revision.version, "by": revision.by}
             tx.put_block(declared.having(**state), revision)
-        tx.add_event(
-            BlockCreated(
-                seq=tx.next_seq(),
-                at=at,
-                key=declared.key,
-                label=declared.label,
-                agent=declared.agent,
-                version=revisions[-1].version,
-                value=revisions[-1].value,
-                limit=declared.limit,
-                read_only=declared.read_only,
-            )
+        tell(
+            tx,
+            at,
+            BlockCreated,
+            key=declared.key,
+            label=declared.label,
+            agent=declared.agent,
+            version=revisions[-1].version,
+            value=revisions[-1].value,
+            limit=declared.limit,
+            read_only=declared.read_only,
         )
 
     def redeclare(self, tx: Transaction, stored: BlockState, declared: BlockState) -> None:
@@ -94,16 +94,15 @@ class Changes:
     def describe(self, tx: Transaction, block: BlockState) -> None:
         """The block has another limit, description, or the like; its text stays."""
         tx.put_block(block)
-        tx.add_event(
-            BlockModified(
-                seq=tx.next_seq(),
-                at=self.environment.now(),
-                key=block.key,
-                label=block.label,
-                limit=block.limit,
-                read_only=block.read_only,
-                description=block.description,
-            )
+        tell(
+            tx,
+            self.environment.now(),
+            BlockModified,
+            key=block.key,
+            label=block.label,
+            limit=block.limit,
+            read_only=block.read_only,
+            description=block.description,
         )
 
     def claim(self, tx: Transaction, turn: TurnRecord, wake: Wake, key: str) -> tuple[str, str]:
@@ -239,20 +238,19 @@ class Changes:
             at=self.environment.now(),
         )
         tx.put_block(changed, revision)
-        tx.add_event(
-            BlockChanged.made(
-                seq=tx.next_seq(),
-                at=self.environment.now(),
-                key=block.key,
-                label=block.label,
-                version=version,
-                value=text,
-                limit=block.limit,
-                operation=word,
-                by=author.name,
-                turn=author.turn,
-                runs=runs,
-            )
+        tell(
+            tx,
+            self.environment.now(),
+            BlockChanged,
+            key=block.key,
+            label=block.label,
+            version=version,
+            value=text,
+            limit=block.limit,
+            operation=word,
+            by=author.name,
+            turn=author.turn,
+            runs=runs,
         )
         return changed
 
@@ -284,19 +282,18 @@ class Changes:
         reason: str,
     ) -> None:
         key, label = block
-        tx.add_event(
-            ChangeRefused.made(
-                seq=tx.next_seq(),
-                at=self.environment.now(),
-                key=key,
-                label=label,
-                operation=word,
-                by=author.name,
-                turn=turn.id,
-                run=turn.run,
-                code=code,
-                reason=sayable(reason),
-            )
+        tell(
+            tx,
+            self.environment.now(),
+            ChangeRefused,
+            key=key,
+            label=label,
+            operation=word,
+            by=author.name,
+            turn=turn.id,
+            run=turn.run,
+            code=code,
+            reason=sayable(reason),
         )
 
 

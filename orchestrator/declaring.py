@@ -12,6 +12,7 @@ from orchestrator.events import BlockAttached, BlockDetached
 from orchestrator.ports import AgentRecord, AgentSettings, Attached, Reader, Transaction
 from orchestrator.roster import Roster
 from orchestrator.team import Team
+from orchestrator.telling import tell
 
 
 def declare(tx: Transaction, changes: Changes) -> None:
@@ -98,25 +99,18 @@ def _tell(tx: Transaction, changes: Changes, record: AgentRecord, known: AgentRe
     before = known.attached if known else ()
     for attached in record.attached:
         if attached not in before:
-            tx.add_event(
-                BlockAttached(
-                    seq=tx.next_seq(),
-                    at=changes.environment.now(),
-                    agent=record.name,
-                    key=attached.key,
-                    label=attached.label,
-                    grant=str(attached.grant),
-                )
+            tell(
+                tx,
+                changes.environment.now(),
+                BlockAttached,
+                agent=record.name,
+                key=attached.key,
+                label=attached.label,
+                grant=str(attached.grant),
             )
     keys = {attached.key for attached in record.attached}
     for attached in before:
         if attached.key not in keys:
-            tx.add_event(
-                BlockDetached(
-                    seq=tx.next_seq(),
-                    at=changes.environment.now(),
-                    agent=record.name,
-                    key=attached.key,
-                    label=attached.label,
-                )
+            tell(
+                tx, changes.environment.now(), BlockDetached, agent=record.name, key=attached.key, label=attached.label
             )

@@ -34,6 +34,7 @@ from orchestrator.ports import Effect, JournalEntry, ModelResponse, RunRecord, T
 from orchestrator.prompting import wake_text
 from orchestrator.roster import Roster
 from orchestrator.starts import Start
+from orchestrator.telling import tell
 from orchestrator.tools import BlockEdit, HandOff, ToolContext
 
 
@@ -77,16 +78,15 @@ class Ledger:
     def start_run(self, tx: Transaction, run: RunRecord) -> None:
         """A message opens a run."""
         tx.put_run(run)
-        tx.add_event(
-            RunStarted.made(
-                seq=tx.next_seq(),
-                at=run.at,
-                run=run.id,
-                agent=run.agent,
-                text=run.text,
-                max_turns=run.max_turns,
-                max_usd=run.max_usd,
-            )
+        tell(
+            tx,
+            run.at,
+            RunStarted,
+            run=run.id,
+            agent=run.agent,
+            text=run.text,
+            max_turns=run.max_turns,
+            max_usd=run.max_usd,
         )
 
     def resume_run(self, tx: Transaction, run: str, turns: Iterable[str]) -> list[TurnRecord]:
@@ -96,7 +96,7 @@ class Ledger:
             raise RunError(f"run {run!r} was ended at the same moment")
         if record.settled is None:  # else all that is left are turns of sleeptime agents
             self._check_can_go_on(tx, record)
-        tx.add_event(RunResumed(seq=tx.next_seq(), at=self.environment.now(), run=run))
+        tell(tx, self.environment.now(), RunResumed, run=run)
         return [turn for id in turns if (turn := self._resume_turn(tx, id)) is not None]
 
     def _check_can_go_on(self, tx: Transaction, run: RunRecord) -> None:
@@ -118,17 +118,7 @@ class Ledger:
             return None
         turn = turn.having(attempt=turn.attempt + 1)
         tx.put_turn(turn)
-        tx.add_event(
-            TurnResumed(
-                seq=tx.next_seq(),
-                at=self.environment.now(),
-                turn=id,
-                run=turn.run,
-                runs=turn.runs,
-                agent=turn.agent,
-                attempt=turn.attempt,
-            )
-        )
+        tell(tx, self.environment.now(), TurnResumed, **_of(turn), runs=turn.runs, attempt=turn.attempt)
         return turn
 
     def let_go(self, tx: Transaction, id: str) -> None:
@@ -145,15 +135,14 @@ class Ledger:
         """What a run comes to is fixed, whatever the sleeptime agents do before it ends."""
         error = str(outcome.error) if outcome.error else None
         tx.put_run(run.having(settled=outcome.status, output=outcome.output, error=error))
-        tx.add_event(
-            RunSettled.made(
-                seq=tx.next_seq(),
-                at=self.environment.now(),
-                run=run.id,
-                status=outcome.status,
-                output=outcome.output,
-                error=error,
-            )
+        tell(
+            tx,
+            self.environment.now(),
+            RunSettled,
+            run=run.id,
+            status=outcome.status,
+            output=outcome.output,
+            error=error,
         )
 
     def end_run(self, tx: Transaction, run: RunRecord, outcome: Outcome | None = None) -> RunRecord:
@@ -167,16 +156,7 @@ class Ledger:
             assert run.settled is not None, "what it comes to is given, or was fixed"
             run = run.having(status=run.settled)
         tx.put_run(run)
-        tx.add_event(
-            RunEnded.made(
-                seq=tx.next_seq(),
-                at=self.environment.now(),
-                run=run.id,
-                status=run.status,
-                output=run.output,
-                error=run.error,
-            )
-        )
+        tell(tx, self.environment.now(), RunEnded, run=run.id, status=run.status, output=run.output, error=run.error)
         return run
 
     # --- turns
@@ -195,17 +175,14 @@ class Ledger:
         if start.claim is not None:
             before, after = self.changes.claim(tx, turn, start.claim.wake, start.claim.key)
         tx.put_turn(turn)
-        tx.add_event(
-            TurnStarted.made(
-                seq=tx.next_seq(),
-                at=self.environment.now(),
-                turn=id,
-                run=turn.run,
-                runs=turn.runs,
-                agent=turn.agent,
-                attempt=turn.attempt,
-                causes=turn.causes,
-            )
+        tell(
+            tx,
+            self.environment.now(),
+            TurnStarted,
+            **_of(turn),
+            runs=turn.runs,
+            attempt=turn.attempt,
+            causes=turn.causes,
         )
         for message in self._reasons(tx, turn, before, after):
             tx.add_message(turn.agent, message)
@@ -235,19 +212,16 @@ class Ledger:
         """What the model has said becomes known. Without a journal nobody can replay it: only for the last words."""
         message = AssistantMessage.made(text=response.text, tool_calls=response.tool_calls)
         tx.add_message(turn.agent, message)
-        tx.add_event(
-            StepTaken.made(
-                seq=tx.next_seq(),
-                at=self.environment.now(),
-                turn=turn.id,
-                run=turn.run,
-                agent=turn.agent,
-                step=step,
-                shown=dict(shown),
-                text=response.text,
-                tool_calls=response.tool_calls,
-                usage=response.usage,
-            )
+        tell(
+            tx,
+            self.environment.now(),
+            StepTaken,
+            **_of(turn),
+            step=step,
+            shown=dict(shown),
+            text=response.text,
+            tool_calls=response.tool_calls,
+            usage=response.usage,
         )
         return message
 
@@ -276,19 +250,16 @@ class Ledger:
         message = ToolMessage.made(call=call.id, name=call.name, text=effect.text, ok=effect.ok)
         tx.put_effect(context.key, effect)
         tx.add_message(turn.agent, message)
-        tx.add_event(
-            ToolAnswered.made(
-                seq=tx.next_seq(),
-                at=self.environment.now(),
-                turn=turn.id,
-                run=turn.run,
-                agent=turn.agent,
-                step=context.step,
-                call=context.call,
-                name=call.name,
-                text=effect.text,
-                ok=effect.ok,
-            )
+        tell(
+            tx,
+            self.environment.now(),
+            ToolAnswered,
+            **_of(turn),
+            step=context.step,
+            call=context.call,
+            name=call.name,
+            text=effect.text,
+            ok=effect.ok,
         )
         return message
 
@@ -334,20 +305,17 @@ class Ledger:
     def _tell_handed_over(self, tx: Transaction, turn: TurnRecord, to: str, key: str, number: int) -> None:
         block = tx.block(key)
         assert block is not None, "the note has just been written into it"
-        tx.add_event(
-            HandedOver.made(
-                seq=tx.next_seq(),
-                at=self.environment.now(),
-                turn=turn.id,
-                run=turn.run,
-                runs=turn.runs,
-                agent=turn.agent,
-                to=to,
-                key=key,
-                label=block.label,
-                version=block.version,
-                number=number,
-            )
+        tell(
+            tx,
+            self.environment.now(),
+            HandedOver,
+            **_of(turn),
+            runs=turn.runs,
+            to=to,
+            key=key,
+            label=block.label,
+            version=block.version,
+            number=number,
         )
 
     def end_turn(self, tx: Transaction, turn: TurnRecord, end: End) -> TurnRecord:
@@ -368,22 +336,19 @@ class Ledger:
             usage=end.usage,
         )
         tx.put_turn(ended)
-        tx.add_event(
-            TurnEnded.made(
-                seq=tx.next_seq(),
-                at=self.environment.now(),
-                turn=turn.id,
-                run=turn.run,
-                runs=turn.runs,
-                agent=turn.agent,
-                status=end.status,
-                text=end.text,
-                error=end.error,
-                steps=end.steps,
-                usage=end.usage,
-                shown=dict(end.shown),
-                cut_off=end.cut_off,
-            )
+        tell(
+            tx,
+            self.environment.now(),
+            TurnEnded,
+            **_of(turn),
+            runs=turn.runs,
+            status=end.status,
+            text=end.text,
+            error=end.error,
+            steps=end.steps,
+            usage=end.usage,
+            shown=dict(end.shown),
+            cut_off=end.cut_off,
         )
         return ended
 
@@ -396,3 +361,8 @@ class Ledger:
             raise TurnLost(turn.id, f"has ended: {stored.status}")
         if stored.attempt != turn.attempt:
             raise TurnLost(turn.id, f"is in attempt {stored.attempt}; this was attempt {turn.attempt}")
+
+
+def _of(turn: TurnRecord) -> dict[str, str]:
+    """What each event of a turn begins with."""
+    return {"turn": turn.id, "run": turn.run, "agent": turn.agent}

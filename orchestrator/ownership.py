@@ -23,6 +23,7 @@ from orchestrator.events import (
 )
 from orchestrator.handoffs import handed_and_waiting
 from orchestrator.ports import AgentRecord, Attached, Reader, RunRecord, Transaction
+from orchestrator.telling import tell
 
 _OWNER = Author(OWNER)
 
@@ -102,7 +103,7 @@ class Ownership:
 
     def _delete(self, tx: Transaction, block: BlockState) -> None:
         tx.delete_block(block.key)
-        tx.add_event(BlockDeleted(seq=tx.next_seq(), at=self._now(), key=block.key, label=block.label))
+        tell(tx, self._now(), BlockDeleted, key=block.key, label=block.label)
 
     # --- who sees what
 
@@ -144,20 +145,17 @@ class Ownership:
                 detached=(*agent.detached, block.key),
             )
         )
-        tx.add_event(
-            BlockDetached(seq=tx.next_seq(), at=self._now(), agent=agent.name, key=block.key, label=block.label)
-        )
+        tell(tx, self._now(), BlockDetached, agent=agent.name, key=block.key, label=block.label)
 
     def _tell_attached(self, tx: Transaction, agent: str, attached: Attached) -> None:
-        tx.add_event(
-            BlockAttached(
-                seq=tx.next_seq(),
-                at=self._now(),
-                agent=agent,
-                key=attached.key,
-                label=attached.label,
-                grant=str(attached.grant),
-            )
+        tell(
+            tx,
+            self._now(),
+            BlockAttached,
+            agent=agent,
+            key=attached.key,
+            label=attached.label,
+            grant=str(attached.grant),
         )
 
     # --- agents
@@ -167,7 +165,7 @@ class Ownership:
         if tx.agent(agent.name) is not None:
             problem = "is in the store, though no longer declared; declare it again, or choose another name"
             raise DeclarationError(f"agent {agent.name!r}", problem)
-        tx.add_event(AgentCreated(seq=tx.next_seq(), at=self._now(), agent=agent.name))
+        tell(tx, self._now(), AgentCreated, agent=agent.name)
         blocks = list(own)
         for block in blocks:
             self._create(tx, block)
@@ -185,7 +183,7 @@ class Ownership:
         if agent.settings is not None:
             agent = agent.having(settings=agent.settings.having(**changes))
             tx.put_agent(agent)
-        tx.add_event(AgentModified(seq=tx.next_seq(), at=self._now(), agent=name))
+        tell(tx, self._now(), AgentModified, agent=name)
         return agent
 
     def delete_agent(self, tx: Transaction, name: str) -> None:
@@ -194,7 +192,7 @@ class Ownership:
         """
         self._agent(tx, name)
         for run in tx.runs("running"):
-            if run.agent == name and not _is_answered(tx, run):
+            if run.agent == name and not _is_taken_up(tx, run):
                 raise RunError(f"agent {name!r} has a message to answer, that of {run.id!r}")
             if name in handed_and_waiting(tx.turns(run.id)):
                 raise RunError(f"agent {name!r} has to go on with {run.id!r}, which was handed over to it")
@@ -207,7 +205,7 @@ class Ownership:
                 tx.put_block(block.having(agent=None))
             else:
                 self._delete(tx, block)
-        tx.add_event(AgentDeleted(seq=tx.next_seq(), at=self._now(), agent=name))
+        tell(tx, self._now(), AgentDeleted, agent=name)
 
     def _block(self, rows: Reader, key: str) -> BlockState:
         block = rows.block(key)
@@ -225,7 +223,7 @@ class Ownership:
         return self.changes.environment.now()
 
 
-def _is_answered(rows: Reader, run: RunRecord) -> bool:
+def _is_taken_up(rows: Reader, run: RunRecord) -> bool:
     """Whether a turn has taken up the message of the run."""
     causes = [cause for turn in rows.turns(run.id) if turn.agent == run.agent for cause in turn.causes]
     return any(cause.kind == "message" and cause.run == run.id for cause in causes)

@@ -119,8 +119,17 @@ def course(wire: Wire) -> Iterator[Point]:
                 yield Point(a.x + t * (b.x - a.x), a.y + t * (b.y - a.y))
 
 
+def overlap(one: Rect, other: Rect) -> bool:
+    """Whether they share more than a border."""
+    return one.x < other.right and other.x < one.right and one.y < other.bottom and other.y < one.bottom
+
+
+def holds(outer: Rect, inner: Rect) -> bool:
+    return outer.x <= inner.x and inner.right <= outer.right and outer.y <= inner.y and inner.bottom <= outer.bottom
+
+
 def overlapping(rects: dict[str, Rect]) -> list[tuple[str, str]]:
-    return [(a, b) for a, b in combinations(rects, 2) if rects[a].overlaps(rects[b])]
+    return [(a, b) for a, b in combinations(rects, 2) if overlap(rects[a], rects[b])]
 
 
 def clear(placed: Layout) -> None:
@@ -133,14 +142,14 @@ def clear(placed: Layout) -> None:
     around = {name: Rect(r.x - 9, r.y - 9, r.width + 18, r.height + 18) for name, r in boxes.items()}
     assert overlapping(around) == [], "too close to each other"
     paper = Rect(0, 0, placed.width, placed.height)
-    assert [name for name, rect in solid.items() if not paper.holds(rect)] == []
+    assert [name for name, rect in solid.items() if not holds(paper, rect)] == []
     for box in placed.boxes:
         parts = [text.rect for text in box.texts] + [chip.rect for chip in box.chips]
         assert overlapping({str(n): rect for n, rect in enumerate(parts)}) == []
-        assert all(box.rect.holds(rect) for rect in parts)
-        assert all(chip.rect.holds(text.rect) for chip in box.chips for text in chip.texts)
+        assert all(holds(box.rect, rect) for rect in parts)
+        assert all(holds(chip.rect, text.rect) for chip in box.chips for text in chip.texts)
     for label in placed.labels:
-        assert all(label.rect.holds(text.rect) for text in label.texts)
+        assert all(holds(label.rect, text.rect) for text in label.texts)
         assert overlapping({str(n): text.rect for n, text in enumerate(label.texts)}) == []
     for wire in (*placed.wires, *(sample.wire for sample in placed.legend)):
         for x, y in course(wire):

@@ -50,14 +50,6 @@ class Rect(NamedTuple):
         """Its centre."""
         return Point(self.x + self.width / 2, self.y + self.height / 2)
 
-    def overlaps(self, other: Rect) -> bool:
-        """Whether they share more than a border."""
-        return self.x < other.right and other.x < self.right and self.y < other.bottom and other.y < self.bottom
-
-    def holds(self, other: Rect) -> bool:
-        """Whether the other lies inside."""
-        return self.x <= other.x and other.right <= self.right and self.y <= other.y and other.bottom <= self.bottom
-
 
 class Line(NamedTuple):
     """A line of text, not yet anywhere."""
