@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from itertools import count
@@ -27,6 +28,12 @@ def ctrl_c_is_not_ignored() -> None:
     """A shell lets what it starts in the background ignore Ctrl-C, and so would all that tests start."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def what_tests_start_has_options_of_its_own() -> None:
+    """How this run of pytest was started is not how those are that tests start."""
+    os.environ.pop("PYTEST_ADDOPTS", None)
 
 
 @pytest.fixture(autouse=True)
