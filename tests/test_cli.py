@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import command
 from drawing import on_a_terminal
 from rich.console import Console
 from typer.testing import CliRunner, Result
@@ -97,19 +98,6 @@ def refused(*words: str) -> str:
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
     return result.stderr
-
-
-def command(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "orchestrator", *words],
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT), **variables},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
 
 
 def install(name: str, entry_points: str = "") -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from random import Random
 
 import anyio
 from handoff_process import HANDOFFS, RUNS
+from killing import lived
 
 from orchestrator.events import BlockChanged, Event, HandedOver, RunEnded, TurnEnded, TurnStarted
 from orchestrator.stores import SQLiteStore
@@ -26,28 +23,12 @@ def test_fifteen_kills_part_no_note_from_its_handoff(tmp_path: Path) -> None:
         folder.mkdir(exist_ok=True)
         was_killed = True
         while was_killed:
-            was_killed = lived(folder, random.expovariate(1 / 0.2) if kills < KILLS else None)
+            was_killed = lived("handoff_process.py", folder, random.expovariate(1 / 0.2) if kills < KILLS else None)
             kills += was_killed
             log = anyio.run(read, folder)
             assert_together(log)
         completed += 1
         assert_all_is_done(log)
-
-
-def lived(folder: Path, seconds: float | None) -> bool:
-    """Let a process work, for so many seconds after it is ready; whether it had to be killed."""
-    command = [sys.executable, str(Path(__file__).parent / "handoff_process.py"), str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        try:
-            process.wait(timeout=60 if seconds is None else seconds)
-        except subprocess.TimeoutExpired:
-            assert seconds is not None, "a process that is not killed ends"
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-        assert process.returncode in (0, -signal.SIGKILL)
-        return process.returncode != 0
 
 
 async def read(folder: Path) -> list[Event]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from random import Random
 
 import anyio
 from crew_process import TITLES, acknowledgement
+from killing import lived
 
 from orchestrator.events import Event, StepTaken, TurnEnded, TurnStarted
 from orchestrator.ports import Reader
@@ -30,7 +27,7 @@ def test_fifty_kills_lose_nothing_and_do_nothing_twice(tmp_path: Path) -> None:
         folder.mkdir(exist_ok=True)
         in_flight: Counter[Asked] = Counter()
         while True:
-            was_killed = lived(folder, random.expovariate(1 / 0.15) if kills < KILLS else None)
+            was_killed = lived("crew_process.py", folder, random.expovariate(1 / 0.15) if kills < KILLS else None)
             kills += was_killed
             log, asked = anyio.run(looked_into, folder), asked_in(folder)
             if not was_killed:
@@ -42,22 +39,6 @@ def test_fifty_kills_lose_nothing_and_do_nothing_twice(tmp_path: Path) -> None:
         assert all(in_flight[key] >= times for key, times in repeated.items()), "only what was under way is asked again"
         assert_all_is_done(log)
     assert kills >= KILLS
-
-
-def lived(folder: Path, seconds: float | None) -> bool:
-    """Let a process work, for so many seconds after it is ready; whether it had to be killed."""
-    command = [sys.executable, str(Path(__file__).parent / "crew_process.py"), str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        try:
-            process.wait(timeout=seconds if seconds is not None else 60)
-        except subprocess.TimeoutExpired:
-            assert seconds is not None, "a run that is not killed ends"
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-        assert process.returncode in (0, -signal.SIGKILL)
-        return process.returncode != 0
 
 
 async def looked_into(folder: Path) -> list[Event]:

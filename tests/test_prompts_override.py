@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import command
 from jinja2 import Environment, meta
 from typer.testing import CliRunner, Result
 
@@ -59,19 +57,6 @@ def refused(folder: Path) -> str:
 
 def cli(*words: str) -> Result:
     return CliRunner().invoke(app, list(words), catch_exceptions=False)
-
-
-def command(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "orchestrator", *words],
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT), **variables},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
 
 
 NOTES = BlockState(key="t:notes", label="notes", value="a < b", limit=100, placement="system")

@@ -213,59 +213,58 @@ async def test_of_two_runs_that_share_a_turn_one_is_cancelled_and_the_other_is_a
     assert run.turns[-1].status == "done"
 
 
+class Endless:
+    """Thinks until it is cancelled."""
+
+    def __init__(self) -> None:
+        self.thinking, self.cancelled = anyio.Event(), anyio.Event()
+
+    async def respond(self, request: ModelRequest) -> ModelResponse:
+        self.thinking.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self.cancelled.set()
+        raise AssertionError
+
+
 @pytest.mark.parametrize("first", ["ring", "a question"])
 async def test_a_turn_that_two_resumed_runs_share_is_cancelled_with_the_last_of_them(first: str):
     store = DyingStore()
     await cut_off_in_a_shared_turn(store)
-    thinking, cancelled = anyio.Event(), anyio.Event()
-
-    async def answer(request: ModelRequest) -> str:
-        thinking.set()
-        try:
-            await anyio.sleep_forever()
-        finally:
-            cancelled.set()
-        raise AssertionError
+    model = Endless()
 
     with anyio.fail_after(60):
-        live = Orchestrator(shared(Block("bell")), store, model=FunctionModel(answer))
+        live = Orchestrator(shared(Block("bell")), store, model=model)
         async with live, anyio.create_task_group() as group:
             runs = {run.text: run.id for run in live.cut_off}
             group.start_soon(live.resume, runs[first])
-            await thinking.wait()
+            await model.thinking.wait()
             group.start_soon(live.resume, runs["ring" if first != "ring" else "a question"])
             await anyio.wait_all_tasks_blocked()
             assert (await live.cancel(runs["ring"])).status == "cancelled"
-            assert not cancelled.is_set(), "the other run waits for it"
+            assert not model.cancelled.is_set(), "the other run waits for it"
             assert (await live.cancel(runs["a question"])).status == "cancelled"
-            assert cancelled.is_set()
+            assert model.cancelled.is_set()
 
 
 @pytest.mark.parametrize("last", ["ring", "a question"])
 async def test_a_shared_turn_is_cancelled_also_when_its_runs_are_given_up_and_cancelled_at_once(last: str):
     store = DyingStore()
     await cut_off_in_a_shared_turn(store)
-    thinking, cancelled = anyio.Event(), anyio.Event()
-
-    async def answer(request: ModelRequest) -> str:
-        thinking.set()
-        try:
-            await anyio.sleep_forever()
-        finally:
-            cancelled.set()
-        raise AssertionError
+    model = Endless()
 
     with anyio.fail_after(60):
-        live = Orchestrator(shared(Block("bell")), store, model=FunctionModel(answer))
+        live = Orchestrator(shared(Block("bell")), store, model=model)
         async with live, anyio.create_task_group() as group:
             runs = {run.text: run.id for run in live.cut_off}
             group.start_soon(live.resume, runs[last])
-            await thinking.wait()
+            await model.thinking.wait()
             store.wait = 1
             group.start_soon(live.cancel, runs["ring" if last != "ring" else "a question"])
             await anyio.sleep(0.5)  # when this one is found, that one is being given up
             await live.cancel(runs[last])
-            assert cancelled.is_set()
+            assert model.cancelled.is_set()
 
 
 # --- wakes
