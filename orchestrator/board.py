@@ -264,7 +264,7 @@ class Board:
     # --- sleeptime agents
 
     def turn_ended(self, agent: str, runs: tuple[str, ...]) -> None:
-        """A turn that was no sleeptime agent's has ended: for others it counts."""
+        """A turn that did more than tidy up has ended: for others it counts."""
         for desk in self._sleepers.values():
             if desk.name != agent:
                 for count in desk.counts:

@@ -61,10 +61,9 @@ class Handoffs:
 
     def number(self, rows: Reader, turn: TurnRecord, to: str, key: str, label: str) -> int:
         """Which of the run's handoffs over the block this one would be, from 1; or `HandOffRefused`."""
-        run = rows.run(turn.run)
-        if run is not None and run.settled is not None:
-            why = "this run has come to its end but for the sleeptime agents, so nobody would go on with it"
-            raise HandOffRefused("run_settled", f"not handed over: {why}")
+        if turn.is_tidying:
+            why = "you were woken to tidy up, and such a turn changes nothing of what a run comes to"
+            raise HandOffRefused("only_tidying", f"not handed over: {why}")
         ways = self._ways.get((turn.agent, key), {})
         there = {name: _sees(rows, name, key) for name in ways}
         if to not in ways:

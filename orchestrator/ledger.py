@@ -108,7 +108,9 @@ class Ledger:
                 raise RunError(f"run {run.id!r} was handed over to agent {name!r}, {problem}")
 
     def _is_answered(self, tx: Transaction, run: RunRecord) -> bool:
-        return any(turn.agent == run.agent and turn.status == "done" for turn in tx.turns(run.id))
+        return any(
+            turn.agent == run.agent and turn.status == "done" and not turn.is_tidying for turn in tx.turns(run.id)
+        )
 
     def _resume_turn(self, tx: Transaction, id: str) -> TurnRecord | None:
         turn = tx.turn(id)

@@ -127,6 +127,8 @@ class Scheduler:
             return
         if not desk.busy:  # known only from the log: it was handed out by an earlier scheduler
             self._hand_out(event.agent, event.runs, event.causes)
+        for count in desk.counts if any(cause.counts_turns for cause in event.causes) else ():
+            count.begin_anew()
         for cause in event.causes:
             if cause.kind == "message":
                 desk.take_away(cause.run)
@@ -135,9 +137,6 @@ class Scheduler:
             elif cause.kind == "handoff":
                 self._accounts.handed(desk.go_on(cause, event.runs), -1)
                 desk.message_is_next = True
-            elif cause.counts_turns:
-                for count in desk.counts:
-                    count.begin_anew()
             if pool := board.pool(cause, event.agent):
                 pool.starting -= 1
                 pool.running += 1
@@ -198,13 +197,12 @@ class Scheduler:
         """What woke a turn that came to nothing is still to be answered."""
         if desk.going_on is not None:
             self._put(desk, desk.going_on, 0)
+        for count in desk.counts if any(cause.counts_turns for cause in started.causes) else ():
+            count.take_back(started.runs)
         for cause in started.causes:
             if pool := self._board.pool(cause, desk.name):
                 pool.running -= 1
                 self._board.line_up(pool)
-            if cause.counts_turns:
-                for count in desk.counts:
-                    count.take_back(started.runs)
             if cause.kind == "message" and cause.run is not None and cause.run in self._accounts:
                 if self._accounts.is_cut_off(cause.run):
                     self._unread.setdefault(cause.run, []).append((desk.name, cause))

@@ -29,8 +29,8 @@ class Wake:
     agent holds nothing. All three functions must be pure.
 
     `Wake(block, full=0.8)` calls when somebody else has filled more than this share of the block's limit, or was
-    refused because it is full: for an agent that makes room. Its own changes do not call it again, and its turns never
-    change what a run comes to, as those of sleeptime agents.
+    refused because it is full: for an agent that makes room. Its own changes do not call it again, and turns for
+    nothing else never change what a run comes to, as those of sleeptime agents.
 
     `Wake(block, handoffs=6)` wakes the agent when control is handed over to it with a note in the block (see
     `HandOff`), by those named in `by`, or anybody; more handoffs over the block than this are refused within a run.

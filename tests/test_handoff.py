@@ -393,7 +393,8 @@ async def test_a_note_that_the_owner_has_made_read_only_refuses_the_handoff(new_
     assert "is read-only" in await refused(joined("ann", "bob"), new_store(), {"to": "bob"}, lock)
 
 
-async def test_nobody_hands_over_before_the_end_of_a_run_whose_outcome_is_fixed(new_store):
+@pytest.mark.parametrize("woken", [{"idle": True}, {"every": 1}])
+async def test_nobody_hands_over_in_a_turn_that_only_tidies_up(new_store, woken):
     note = Block("note")
     wake = Wake(note, handoffs=6)
     team = Team(
@@ -401,7 +402,7 @@ async def test_nobody_hands_over_before_the_end_of_a_run_whose_outcome_is_fixed(
         [
             Agent("ann", blocks=[note]),
             Agent("bob", blocks=[note], wakes_on=[wake]),
-            Agent("curator", blocks=[note], wakes_on=[Wake(idle=True)], tools=[pass_on]),
+            Agent("curator", blocks=[note], wakes_on=[Wake(**woken)], tools=[pass_on]),
         ],
     )
     store = new_store()
@@ -416,10 +417,9 @@ async def test_nobody_hands_over_before_the_end_of_a_run_whose_outcome_is_fixed(
     ]
     assert run.blocks["note"].value == "", "no note without a handoff"
     (told,) = model.requests[-1].messages[-1:]
-    assert told.text == (
-        "not handed over: this run has come to its end but for the sleeptime agents, so nobody would go on with it"
-    )
-    assert [event.code for event in await events(store, ChangeRefused)] == ["run_settled"]
+    why = "you were woken to tidy up, and such a turn changes nothing of what a run comes to"
+    assert told.text == f"not handed over: {why}"
+    assert [event.code for event in await events(store, ChangeRefused)] == ["only_tidying"]
 
 
 async def test_nobody_hands_over_to_an_agent_that_does_not_see_the_note_any_more(new_store):

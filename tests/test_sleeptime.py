@@ -339,6 +339,24 @@ async def test_turns_that_a_crash_kept_from_being_looked_at_count_once():
     assert kinds == [["idle"], ["every"]]
 
 
+async def test_what_two_wakes_called_for_together_is_still_to_be_looked_at_after_a_crash():
+    store = DyingStore()
+    wakes = [Wake(every=2), Wake(every=2, by=["ann"])]
+    both = Team("team", [Agent("ann"), Agent("bob"), Agent("curator", wakes_on=wakes)])
+    killing: dict[str, list[Line]] = {"ann": [Say(), Say()], "curator": [lambda request: _raise(store)]}
+    live = Orchestrator(both, store, model=ScriptedModel(killing))
+
+    async def twice() -> None:
+        await live.run("go")
+        await live.run("go on")
+
+    await store.killed_in(live, twice)
+    assert [cause.kind for cause in (await causes(store))[-1]] == ["every", "every"]
+    with anyio.fail_after(10), ScriptedModel({"bob": [Say("new")], "curator": [Say("tidied")]}) as model:
+        async with Orchestrator(both, store, model=model) as live:
+            assert turns_of(await live.run("again", agent="bob")) == ["bob", "curator"]
+
+
 async def test_a_run_cut_off_in_its_round_that_is_cancelled_ends_as_what_was_fixed():
     store = DyingStore()
     killing: dict[str, list[Line]] = {"ann": says("ann"), "curator": [lambda request: _raise(store)]}
