@@ -14,7 +14,7 @@ from orchestrator.activity import Activity
 from orchestrator.blocks import Attachment, BlockState
 from orchestrator.checks import check_count, unusable
 from orchestrator.declaring import declare, recalled
-from orchestrator.environment import Environment
+from orchestrator.environment import Environment, ambient
 from orchestrator.errors import DeclarationError, RunError, StoreError, UnknownName
 from orchestrator.events import BlockChanged, Event
 from orchestrator.feed import chosen
@@ -68,9 +68,9 @@ class Orchestrator:
         if environment is not None and not isinstance(environment, Environment):
             raise DeclarationError("an orchestrator", f"environment is {environment!r}; give an Environment")
         self.team = team
-        self._environment = environment or Environment()
+        self._environment = environment or ambient()
         self._models = Models(team.members, model, self._environment)
-        self._store = MemoryStore() if store is None else store
+        self._store = self._environment.witnessed(MemoryStore() if store is None else store)
         self._roster = Roster(team)
         self._ledger = Ledger(self._roster, self._environment)
         self._activity = Activity(self._store, self._ledger, self._models, self._environment, max_concurrency)

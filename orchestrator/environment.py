@@ -10,7 +10,8 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from contextvars import ContextVar
+from typing import Final, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -42,6 +43,16 @@ class Environment:
         """
         return f"{kind}-{int(self.now() * 1000):011x}{os.urandom(5).hex()[:9]}"
 
+    async def pause(self) -> None:
+        """Where a simulation may let others go first: what a database or a network would make a wait."""
+
+    async def pause_shielded(self) -> None:
+        """The same, where something has happened that its caller must learn: cancellation does not take effect."""
+
+    def witnessed(self, store: _T) -> _T:
+        """The store as a team uses it; a simulation looks on."""
+        return store
+
     async def run_blocking(self, function: Callable[[], _T]) -> _T:
         """Run a function that may block, out of the way of the event loop.
 
@@ -56,6 +67,15 @@ class Environment:
         """Run a user's function that may block for long: as `run_blocking`, and at most 32 of them at a time."""
         async with self._tools:
             return await self.run_blocking(function)
+
+
+#: What is used where none is handed in; a simulation puts its own here, for the code under test.
+AMBIENT: Final[ContextVar[Environment | None]] = ContextVar("environment", default=None)
+
+
+def ambient() -> Environment:
+    """The environment of the simulation that one is in; outside of any, a new one."""
+    return AMBIENT.get() or Environment()
 
 
 def _time_is_simulated() -> bool:

@@ -23,15 +23,18 @@ class MemoryStore:
     def __init__(self) -> None:
         self._rows = _Rows()
         self._is_open = False
+        self._environment = Environment()
 
     async def open(self, environment: Environment | None = None) -> None:
         """Two orchestrators at once would each miss the events of the other."""
         if self._is_open:
             raise StoreError("this MemoryStore is in use by another orchestrator; give each its own, or close that one")
         self._is_open = True
+        self._environment = environment or Environment()
 
     async def transact(self, work: Callable[[Transaction], _T]) -> Committed[_T]:
         """Run `work`; nothing else can run in between, since it does not wait."""
+        await self._environment.pause()
         rows = self._rows
         logged = len(rows.log)
         try:
@@ -40,14 +43,18 @@ class MemoryStore:
             rows.roll_back()
             raise
         rows.undo.clear()
-        return Committed(result, tuple(rows.log[logged:]))
+        committed = Committed(result, tuple(rows.log[logged:]))
+        await self._environment.pause_shielded()
+        return committed
 
     async def read(self, work: Callable[[Reader], _T]) -> _T:
         """Run `work` on the rows as they are."""
+        await self._environment.pause()
         return work(self._rows)
 
     async def events(self, after: int = 0, limit: int = 1000) -> list[Event]:
         """The log is a list, and an event's number is its place."""
+        await self._environment.pause()
         return self._rows.log[after : after + limit]
 
     async def close(self) -> None:

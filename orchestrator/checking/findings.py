@@ -1,0 +1,26 @@
+"""What a check comes to: findings with stable codes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from orchestrator.records import Record
+
+#: An error loses something or can never work; a warning is likely to disappoint; a note is worth knowing.
+Severity = Literal["error", "warning", "note"]
+
+
+class Finding(Record):
+    """Something about a team, or about a store, that its developer should know."""
+
+    #: Stable; `orchestrator check --explain CODE` says more.
+    code: str
+    severity: Severity
+    #: What it is about: "block 'notes'", "agent 'ann'", "team 'pair'".
+    place: str
+    #: In one sentence.
+    reason: str
+    #: What to do about it.
+    mend: str
+    #: Why the team's declaration says that this is all right; None if it says nothing.
+    waived: str | None = None
