@@ -43,6 +43,11 @@ class Environment:
         """
         return f"{kind}-{int(self.now() * 1000):011x}{os.urandom(5).hex()[:9]}"
 
+    @staticmethod
+    def seeded(seed: str) -> random.Random:
+        """A row of random numbers of its own: the same seed, the same row, in every process."""
+        return random.Random(seed)
+
     async def pause(self) -> None:
         """Where a simulation may let others go first: what a database or a network would make a wait."""
 

@@ -1,0 +1,75 @@
+"""What a simulation hands in: a clock that follows the loop, ids that count, and blocking work at a scheduling point."""
+
+from __future__ import annotations
+
+import types
+from asyncio import CancelledError
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+from orchestrator.environment import Environment
+from orchestrator.simulation.loop import SimulatedLoop
+from orchestrator.simulation.witness import Witness
+
+_T = TypeVar("_T")
+
+#: The time of day at which every simulation begins, in Unix seconds: the first of January 2026.
+BEGINNING: Final = 1_767_225_600.0
+
+
+class SimulatedEnvironment(Environment):
+    """The environment of one schedule.
+
+    Args:
+        seed: of `random`.
+    """
+
+    def __init__(self, loop: SimulatedLoop, seed: int) -> None:
+        super().__init__(seed)
+        self.loop = loop
+        #: The stores that teams have used, in the order of their first use.
+        self.witnesses: list[Witness] = []
+        self._made: Counter[str] = Counter()
+
+    def now(self) -> float:
+        """The loop's time, on the day on which simulations begin."""
+        return BEGINNING + self.loop.time()
+
+    def new_id(self, kind: str) -> str:
+        """`kind`, a dash, and the next number."""
+        self._made[kind] += 1
+        return f"{kind}-{self._made[kind]}"
+
+    async def pause(self) -> None:
+        """Others may go first."""
+        await _let_others_go()
+
+    async def pause_shielded(self) -> None:
+        """Others may go first; nobody is cancelled here."""
+        with suppress(CancelledError):  # anyio cancels again, until somebody reacts
+            await _let_others_go()
+
+    def witnessed(self, store: Any) -> Any:
+        """Look on at what is committed, and promised."""
+        if isinstance(store, Witness):
+            return store
+        witness = next((known for known in self.witnesses if known.store is store), None)
+        if witness is None:
+            witness = Witness(store)
+            self.witnesses.append(witness)
+        return witness
+
+    async def run_blocking(self, function: Callable[[], _T]) -> _T:
+        """Run it here and now, between two points at which others may go first: no thread has a say."""
+        await self.pause()
+        result = function()
+        await self.pause_shielded()
+        return result
+
+
+@types.coroutine
+def _let_others_go() -> Generator[None]:
+    """What `anyio.lowlevel.checkpoint` comes to in the end, at a tenth of its price."""
+    yield

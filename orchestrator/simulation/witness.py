@@ -1,0 +1,70 @@
+"""A store as a simulation sees it: what was promised to whom is kept, and its process may die."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio
+
+from orchestrator.environment import Environment
+from orchestrator.errors import StoreError
+from orchestrator.events import Event
+from orchestrator.ports import Committed, Reader, Store, Transaction
+
+_T = TypeVar("_T")
+
+
+class Witness:
+    """Passes everything on to the store, and keeps the events of each commit that was acknowledged, in that order."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.commits: list[tuple[Event, ...]] = []
+        self._left: int | None = None
+        self._scope: anyio.CancelScope | None = None
+
+    def die_after(self, transactions: int, scope: anyio.CancelScope) -> None:
+        """So many more transactions are committed; then the process is gone, and the scope is cancelled."""
+        self._left, self._scope = transactions, scope
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the process is gone."""
+        return self._left is not None and self._left <= 0
+
+    async def revive(self) -> None:
+        """Another process comes; it may open the store."""
+        self._left = self._scope = None
+        await self.store.close()
+
+    async def open(self, environment: Environment | None = None) -> None:
+        await self.store.open(environment)
+
+    async def transact(self, work: Callable[[Transaction], _T]) -> Committed[_T]:
+        self._check()
+        committed = await self.store.transact(work)
+        self._check()  # who is gone by now was promised nothing
+        self.commits.append(committed.events)
+        if self._left is not None:
+            self._left -= 1
+            if self._left <= 0 and self._scope is not None:
+                self._scope.cancel()
+                self._check()
+        return committed
+
+    async def read(self, work: Callable[[Reader], _T]) -> _T:
+        self._check()
+        return await self.store.read(work)
+
+    async def events(self, after: int = 0, limit: int = 1000) -> list[Event]:
+        self._check()
+        return await self.store.events(after, limit)
+
+    async def close(self) -> None:
+        if not self.is_dead:
+            await self.store.close()
+
+    def _check(self) -> None:
+        if self.is_dead:
+            raise StoreError("the process of this store was killed by the simulation")
