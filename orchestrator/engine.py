@@ -70,7 +70,7 @@ class Orchestrator:
         self.team = team
         self._environment = environment or ambient()
         self._models = Models(team.members, model, self._environment)
-        self._store = self._environment.witnessed(MemoryStore() if store is None else store)
+        self._store = self._environment.witnessed(MemoryStore() if store is None else store, team)
         self._roster = Roster(team)
         self._ledger = Ledger(self._roster, self._environment)
         self._activity = Activity(self._store, self._ledger, self._models, self._environment, max_concurrency)

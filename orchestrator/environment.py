@@ -54,8 +54,8 @@ class Environment:
     async def pause_shielded(self) -> None:
         """The same, where something has happened that its caller must learn: cancellation does not take effect."""
 
-    def witnessed(self, store: _T) -> _T:
-        """The store as a team uses it; a simulation looks on."""
+    def witnessed(self, store: _T, team: object) -> _T:
+        """The store as the team uses it; a simulation looks on."""
         return store
 
     async def run_blocking(self, function: Callable[[], _T]) -> _T:

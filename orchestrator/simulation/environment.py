@@ -1,4 +1,4 @@
-"""What a simulation hands in: a clock that follows the loop, ids that count, and blocking work at a scheduling point."""
+"""What a simulation hands in: a clock that follows the loop, ids that count, blocking work at a scheduling point."""
 
 from __future__ import annotations
 
@@ -51,14 +51,13 @@ class SimulatedEnvironment(Environment):
         with suppress(CancelledError):  # anyio cancels again, until somebody reacts
             await _let_others_go()
 
-    def witnessed(self, store: Any) -> Any:
+    def witnessed(self, store: Any, team: Any) -> Any:
         """Look on at what is committed, and promised."""
-        if isinstance(store, Witness):
-            return store
-        witness = next((known for known in self.witnesses if known.store is store), None)
+        witness = next((known for known in self.witnesses if store in (known, known.store)), None)
         if witness is None:
             witness = Witness(store)
             self.witnesses.append(witness)
+        witness.team = team
         return witness
 
     async def run_blocking(self, function: Callable[[], _T]) -> _T:

@@ -14,9 +14,11 @@ import selectors
 from collections.abc import Callable
 from contextvars import Context
 from operator import itemgetter
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVarTuple, Unpack
 
 from orchestrator.simulation.choosers import FIRST, Choice, Chooser
+
+_Ts = TypeVarTuple("_Ts")
 
 #: So often nothing but callbacks of libraries may run in a row, without a task or a timer, before it is called a spin.
 _MOST_IDLE: Final = 10_000
@@ -75,7 +77,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._alarms.setdefault(step, []).append(action)
 
     def call_soon(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, callback: Callable[[Unpack[_Ts]], object], *args: Unpack[_Ts], context: Context | None = None
     ) -> asyncio.Handle:
         """Put steps of tasks into the pool; all else is called in its turn."""
         task = getattr(callback, "__self__", None)

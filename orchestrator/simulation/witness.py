@@ -11,6 +11,7 @@ from orchestrator.environment import Environment
 from orchestrator.errors import StoreError
 from orchestrator.events import Event
 from orchestrator.ports import Committed, Reader, Store, Transaction
+from orchestrator.team import Team
 
 _T = TypeVar("_T")
 
@@ -20,6 +21,8 @@ class Witness:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        #: The one that used it last.
+        self.team: Team | None = None
         self.commits: list[tuple[Event, ...]] = []
         self._left: int | None = None
         self._scope: anyio.CancelScope | None = None
