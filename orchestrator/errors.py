@@ -24,9 +24,10 @@ OrchestratorError
 │   ├── ModelNotFound        no model was named, or none of that name is known
 │   ├── ModelUnavailable     there was no answer, for a reason that may pass: ask again later
 │   │   └── RateLimited      the provider wants to be asked less often
-│   └── ModelRefused         the request will not be answered as it is: something has to be changed first
-│       ├── ContextTooLong   it has more text than the model can read
-│       └── ContentRefused   the provider's rules about content forbid it, or its answer
+│   ├── ModelRefused         the request will not be answered as it is: something has to be changed first
+│   │   ├── ContextTooLong   it has more text than the model can read
+│   │   └── ContentRefused   the provider's rules about content forbid it, or its answer
+│   └── NotRecorded          a recorded model was asked for what it has no answer to
 └── StoreError               for the caller: the store could not do it
     └── TurnLost             the turn was ended or taken over by somebody else; nothing was written
 """
@@ -324,6 +325,17 @@ class ContextTooLong(ModelRefused):
 
 class ContentRefused(ModelRefused):
     """The provider's rules about content forbid the request, or what the model had to say."""
+
+
+class NotRecorded(ModelError):
+    """A recorded model has no answer to what it was asked: the team does something else than when it was recorded."""
+
+    def __init__(self, agent: str, turn: int, step: int, there_is: str) -> None:
+        asked = f"agent {agent!r}, turn {turn}, step {step}"
+        super().__init__(f"no answer is recorded for {asked}; {there_is}. If the team has changed, record it again")
+        self.agent = agent
+        self.turn = turn
+        self.step = step
 
 
 class StoreError(OrchestratorError):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
-from zlib import crc32
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import anyio
 
@@ -14,6 +13,9 @@ from orchestrator.environment import Environment
 from orchestrator.errors import DeclarationError
 from orchestrator.models import Models
 from orchestrator.ports import ModelRequest, ModelResponse
+
+if TYPE_CHECKING:
+    from random import Random  # noqa: TID251 -- the type only
 
 _SECONDS: Final = {"ms": 0.001, "s": 1.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ms|s)")
@@ -77,13 +79,13 @@ class Draws:
     def __init__(self, think: Think, seed: str) -> None:
         self._think = think
         self._seed = seed
-        self._rows: dict[str, Environment] = {}
+        self._rows: dict[str, Random] = {}
 
     def next(self, agent: str) -> float:
         """How long the agent's model thinks now, in seconds."""
         if agent not in self._rows:
-            self._rows[agent] = Environment(crc32(f"{self._seed}/{agent}".encode()))
-        random, first, second = self._rows[agent].random, self._think.first, self._think.second
+            self._rows[agent] = Environment.seeded(f"{self._seed}/{agent}")
+        random, first, second = self._rows[agent], self._think.first, self._think.second
         match self._think.kind:
             case "uniform":
                 return random.uniform(first, second)
