@@ -14,7 +14,7 @@ import selectors
 from collections.abc import Callable
 from contextvars import Context
 from operator import itemgetter
-from typing import Any, Final, NoReturn, TypeVarTuple, Unpack
+from typing import Any, Final, NoReturn, TypeVarTuple
 
 from orchestrator.simulation.choosers import FIRST, Choice, Chooser
 
@@ -77,7 +77,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._alarms.setdefault(step, []).append(action)
 
     def call_soon(
-        self, callback: Callable[[Unpack[_Ts]], object], *args: Unpack[_Ts], context: Context | None = None
+        self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> asyncio.Handle:
         """Put steps of tasks into the pool; all else is called in its turn."""
         task = getattr(callback, "__self__", None)
@@ -189,8 +189,9 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._idle = 0
 
     def _give_up(self, reason: str) -> NoReturn:
-        names = sorted(task.get_name() for task in asyncio.all_tasks(self) if not task.done())
-        raise ScheduleStuck(f"{reason}; there are: {', '.join(names)}")
+        waiting = [task for task in asyncio.all_tasks(self) if not task.done() and self._numbers.get(task)]
+        names = ", ".join(sorted(task.get_name() for task in waiting))  # but for the first, in which all the others are
+        raise ScheduleStuck(f"{reason}; there are: {names}" if names else reason)
 
 
 class _NoWaiting(selectors.SelectSelector):

@@ -77,7 +77,7 @@ class Taken(Record):
 
 
 class Schedule(Record):
-    """A schedule that can be played again: what was drawn, and what was chosen. Everything else follows from the code."""
+    """A schedule that can be played again: what was drawn, and what was chosen. All else follows from the code."""
 
     settings: Settings
     choices: tuple[Taken, ...]

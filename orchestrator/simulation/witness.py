@@ -11,6 +11,7 @@ from orchestrator.environment import Environment
 from orchestrator.errors import StoreError
 from orchestrator.events import Event
 from orchestrator.ports import Committed, Reader, Store, Transaction
+from orchestrator.simulation.history import History, read_history
 from orchestrator.team import Team
 
 _T = TypeVar("_T")
@@ -31,6 +32,10 @@ class Witness:
         """So many more transactions are committed; then the process is gone, and the scope is cancelled."""
         self._left, self._scope = transactions, scope
 
+    def spare(self) -> None:
+        """Nobody dies any more."""
+        self._left = self._scope = None
+
     @property
     def is_dead(self) -> bool:
         """Whether the process is gone."""
@@ -38,8 +43,12 @@ class Witness:
 
     async def revive(self) -> None:
         """Another process comes; it may open the store."""
-        self._left = self._scope = None
+        self.spare()
         await self.store.close()
+
+    async def history(self) -> History:
+        """All that was promised, and all that is there."""
+        return await read_history(self.store, self.team, commits=self.commits)
 
     async def open(self, environment: Environment | None = None) -> None:
         await self.store.open(environment)

@@ -1,17 +1,40 @@
-"""Test your team without a model, a clock or a network."""
+"""Test your team without a model, a clock or a network; and under a thousand schedules."""
 
+from orchestrator.simulation.exploring import Tell
+from orchestrator.simulation.faults import Faults
+from orchestrator.simulation.history import History, read_history
+from orchestrator.simulation.judging import Flaw
+from orchestrator.simulation.latency import Latency
+from orchestrator.simulation.promises import Violation, violations
+from orchestrator.simulation.recordings import RecordedModel, RecordingModel
+from orchestrator.simulation.reports import Failure, ScheduleFailed, SimulationReport
+from orchestrator.simulation.simulating import simulate
 from orchestrator.testing.models import FunctionModel, Line, Say, ScriptedModel, call, edit, together
 from orchestrator.testing.store_contract import StoreContract
 from orchestrator.testing.time import simulated_time
 
 __all__ = [
+    "Failure",
+    "Faults",
+    "Flaw",
     "FunctionModel",
+    "History",
+    "Latency",
     "Line",
+    "RecordedModel",
+    "RecordingModel",
     "Say",
+    "ScheduleFailed",
     "ScriptedModel",
+    "SimulationReport",
     "StoreContract",
+    "Tell",
+    "Violation",
     "call",
     "edit",
+    "read_history",
+    "simulate",
     "simulated_time",
     "together",
+    "violations",
 ]

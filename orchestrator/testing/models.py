@@ -61,7 +61,8 @@ class ScriptedModel:
         for agent, lines in script.items():
             if isinstance(lines, str):
                 raise DeclarationError(f"the script of {agent!r}", "is one text; give a list of lines")
-        self._lines: dict[str, list[Line]] = {agent: list(lines) for agent, lines in script.items()}
+        self._script: dict[str, tuple[Line, ...]] = {agent: tuple(lines) for agent, lines in script.items()}
+        self._lines: dict[str, list[Line]] = {agent: list(lines) for agent, lines in self._script.items()}
         self._complaints: list[str] = []
         self.requests: list[ModelRequest] = []
 
@@ -75,6 +76,10 @@ class ScriptedModel:
             self._complaints.append(complaint)
             raise AssertionError(complaint)
         return await _spoken(lines.pop(0), request)
+
+    def anew(self) -> ScriptedModel:
+        """A model with the same script, of which nothing was spoken yet; lines that are functions are the same ones."""
+        return ScriptedModel(self._script)
 
     @property
     def unspoken(self) -> dict[str, int]:

@@ -1,0 +1,163 @@
+"""What happens in one schedule of a simulation: a team is opened and given a message, things go wrong, things heal."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+import anyio
+
+from orchestrator.engine import Orchestrator
+from orchestrator.environment import Environment
+from orchestrator.errors import OrchestratorError
+from orchestrator.events import RunStarted
+from orchestrator.models import Models
+from orchestrator.ports import Model, ModelRequest, ModelResponse, Store
+from orchestrator.runs import Budget, Run
+from orchestrator.simulation.environment import SimulatedEnvironment
+from orchestrator.simulation.faults import Faults, SimulatedModel, simulated_team
+from orchestrator.simulation.judging import Flaw, asserted
+from orchestrator.simulation.latency import Latency
+from orchestrator.simulation.schedules import Settings
+from orchestrator.simulation.witness import Witness
+from orchestrator.team import Team
+
+#: What a user demands of a run that has ended; an `AssertionError` says that it is not so.
+Invariant = Callable[[Run], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What is simulated, in whatever schedule."""
+
+    team: Team
+    message: str
+    #: Makes the model of a schedule, for all agents.
+    model: Callable[[], Model]
+    store: Callable[[], Store]
+    latency: Latency
+    faults: Faults
+    budget: Budget | None = None
+    invariants: tuple[Invariant, ...] = ()
+
+
+@dataclass(slots=True)
+class Came:
+    """What came of a schedule."""
+
+    #: How the run of the message ended: a status; "unknown" where its caller was cancelled before it was there.
+    outcome: str = "unknown"
+    turns: int = 0
+    flaws: list[Flaw] = field(default_factory=list)
+
+
+class Scene:
+    """The team in one schedule."""
+
+    def __init__(self, scenario: Scenario, settings: Settings, expected: str) -> None:
+        faults = scenario.faults if settings.faulty else Faults.none()
+        self._scenario = scenario
+        self._is_faulty = settings.faulty
+        self._expected = expected
+        self._plan = faults.drawn(Environment.seeded(f"faults {settings.seed}"))
+        #: Without faults, the seed still says how long each answer takes.
+        self._latency = scenario.latency.scaled(settings.slowness) if settings.slowness else Latency.none()
+
+    async def __call__(self, environment: SimulatedEnvironment) -> Came:
+        """Give the team the message, and see it through whatever goes wrong; then let it heal, and ask again."""
+        scenario, plan = self._scenario, self._plan
+        store: Witness = environment.witnessed(scenario.store(), scenario.team)
+        model = scenario.model()
+        run = await self._lived(environment, store, model, self._begin)
+        while store.is_dead:
+            await store.revive()
+            run = await self._lived(environment, store, model, self._go_on)
+        came = Came()
+        if run is not None:
+            came.outcome = run.status
+            came.flaws += _demanded(run, scenario.invariants)
+        if not self._is_faulty:
+            came.flaws += self._unexpected(run, "the run ended as")
+        else:
+            plan.heal()
+            store.spare()
+            again = await self._lived(environment, store, scenario.model(), self._begin)
+            came.flaws += self._unexpected(again, "nothing failed any more, and another message ended as")
+        came.flaws += [Flaw(kind="P8", what=f"tool {name} goes on after its turn has ended") for name in plan.running]
+        came.turns = sum(event.type == "turn_started" for commit in store.commits for event in commit)
+        return came
+
+    async def _lived(
+        self, environment: SimulatedEnvironment, store: Witness, model: Model, act: _Act
+    ) -> Run | None:
+        """What one process comes to: the team is opened, does something, and is closed; or the process is killed."""
+        scenario, plan = self._scenario, self._plan
+        team = simulated_team(scenario.team, plan, environment) if self._is_faulty else scenario.team
+        asked = SimulatedModel(model, self._latency, plan, environment)
+        with anyio.CancelScope() as process:
+            if plan.kill_after is not None:
+                store.die_after(plan.kill_after, process)
+                plan.kill_after = None
+            try:
+                async with Orchestrator(team, store, model=asked, environment=environment) as live:
+                    return await act(environment, live, store)
+            except (OrchestratorError, ExceptionGroup):
+                if not store.is_dead:
+                    raise
+        return None
+
+    async def _begin(self, environment: SimulatedEnvironment, live: Orchestrator, store: Witness) -> Run | None:
+        """Give the team the message; its caller may be cancelled meanwhile."""
+        opened, plan = _opened(store), self._plan
+        with anyio.CancelScope() as caller:
+            if plan.cancel_at is not None:
+                environment.loop.at_step(plan.cancel_at, caller.cancel)
+            return await live.run(self._scenario.message, budget=self._scenario.budget)
+        later = _opened(store)[len(opened) :]
+        return await live.resume(later[0]) if later else None  # as it has ended
+
+    async def _go_on(self, environment: SimulatedEnvironment, live: Orchestrator, store: Witness) -> Run | None:
+        """Go on with what was cut off; begin, if nothing had begun."""
+        for record in live.cut_off:
+            await live.resume(record)
+        runs = await store.read(lambda rows: [run.id for run in rows.runs()])
+        return await live.resume(runs[0]) if runs else await self._begin(environment, live, store)
+
+    def _unexpected(self, run: Run | None, became: str) -> list[Flaw]:
+        """Whether the run came to something else than it does when nobody is early, late or at fault."""
+        status = "unknown" if run is None else run.status
+        if status == self._expected != "failed":
+            return []
+        error = f" ({run.error})" if run is not None and run.error else ""
+        than = "" if status == self._expected else f"; when nobody is late it ends as {self._expected}"
+        return [Flaw(kind="outcome", what=f"{became} {status}{error}{than}")]
+
+
+class Each:
+    """Each agent's own model, or the one for all."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    async def respond(self, request: ModelRequest) -> ModelResponse:
+        return await self._models.of(request.agent).respond(request)
+
+
+_Act = Callable[[SimulatedEnvironment, Orchestrator, Witness], Awaitable[Run | None]]
+
+
+def _opened(store: Witness) -> list[str]:
+    """The runs that were opened by messages, as far as that was acknowledged."""
+    events = (event for commit in store.commits for event in commit)
+    return [event.run for event in events if isinstance(event, RunStarted) and event.agent]
+
+
+def _demanded(run: Run, invariants: Iterable[Invariant]) -> list[Flaw]:
+    """What the user demands of the run, and it is not so."""
+    flaws: list[Flaw] = []
+    for invariant in invariants:
+        try:
+            invariant(run)
+        except AssertionError as error:
+            flaws.append(Flaw(kind="invariant", what=asserted(error)))
+    return flaws

@@ -1,0 +1,143 @@
+"""Many schedules of one scene: each is played and judged, and the first of each kind that fails is made small."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, Final
+
+from orchestrator.simulation.choosers import Choice, Chooser
+from orchestrator.simulation.judging import Flaw
+from orchestrator.simulation.playing import Played
+from orchestrator.simulation.reports import Failure, SimulationReport, same
+from orchestrator.simulation.schedules import Schedule, Settings, drawn
+from orchestrator.simulation.shrinking import shrink
+from orchestrator.simulation.stories import story
+
+#: Of so many schedules one is played twice, to see that it repeats itself.
+_TWICE: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """A schedule that was played, and judged."""
+
+    played: Played[Any]
+    flaws: list[Flaw]
+    #: A word for how it ended.
+    outcome: str = ""
+    turns: int = 0
+
+
+#: Plays one schedule: what was drawn for it, and who chooses; None: as was drawn.
+Perform = Callable[[Settings, Chooser | None], Performance]
+
+#: Is told after each schedule how many have been played and how many have failed; whether to stop.
+Tell = Callable[[int, int], bool]
+
+
+def explore(
+    perform: Perform, seeds: Iterable[int], *, faulty: bool = False, tell: Tell | None = None
+) -> SimulationReport:
+    """Play the schedules with these seeds, one after the other.
+
+    Args:
+        faulty: whether things may go wrong in them.
+    """
+    tally = _Tally()
+    for seed in seeds:
+        settings = drawn(seed, faulty=faulty)
+        performance = perform(settings, None)
+        tally.count(performance)
+        flaws = performance.flaws
+        if seed % _TWICE == 0 and not flaws:
+            tally.repeated += 1
+            flaws = _repeated(performance, perform(settings, None))
+        tally.failed += bool(flaws)
+        for flaw in _once(flaws):
+            if (known := tally.failures.get(same(flaw))) is None:
+                tally.failures[same(flaw)] = _failure(perform, settings, performance, flaw)
+            else:
+                tally.failures[same(flaw)] = known.having(times=known.times + 1)
+        if tell is not None and tell(tally.schedules, tally.failed):
+            break
+    return tally.report()
+
+
+@dataclass(slots=True)
+class _Tally:
+    """A report that grows."""
+
+    schedules: int = 0
+    orders: set[str] = field(default_factory=set)
+    histories: set[str] = field(default_factory=set)
+    repeated: int = 0
+    turns: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    failed: int = 0
+    failures: dict[Hashable, Failure] = field(default_factory=dict)
+
+    def count(self, performance: Performance) -> None:
+        played = performance.played
+        self.schedules += 1
+        self.orders.add(played.order)
+        self.histories.add(played.history)
+        self.turns += performance.turns
+        self.steps += len(played.trace)
+        self.seconds += played.seconds
+        if performance.outcome:
+            self.outcomes[performance.outcome] += 1
+
+    def report(self) -> SimulationReport:
+        return SimulationReport(
+            schedules=self.schedules,
+            orders=frozenset(self.orders),
+            histories=frozenset(self.histories),
+            repeated=self.repeated,
+            turns=self.turns,
+            steps=self.steps,
+            seconds=self.seconds,
+            outcomes=dict(self.outcomes),
+            failed=self.failed,
+            failures=tuple(self.failures.values()),
+        )
+
+
+def _once(flaws: Iterable[Flaw]) -> Iterable[Flaw]:
+    return {same(flaw): flaw for flaw in reversed(list(flaws))}.values()
+
+
+def _repeated(one: Performance, other: Performance) -> list[Flaw]:
+    """Whether two schedules of one seed were the same."""
+    if one.played.digest == other.played.digest:
+        return []
+    pairs = enumerate(zip(one.played.trace, other.played.trace, strict=False), 1)
+    step = next((step for step, (left, right) in pairs if left != right), None)
+    where = "in what was committed" if step is None else f"at step {step}"
+    what = f"the same seed came to something else the second time, first {where}: a tool, model or guard follows chance"
+    return [Flaw(kind="P9", what=what)]
+
+
+def _failure(perform: Perform, settings: Settings, performance: Performance, flaw: Flaw) -> Failure:
+    """The flaw, with the smallest schedule that has it."""
+    choices: Mapping[int, Choice] = performance.played.choices
+
+    def fails(choices: Mapping[int, Choice]) -> bool:
+        found = perform(settings, Schedule.of(settings, choices).chooser())
+        return any(same(other) == same(flaw) for other in found.flaws)
+
+    if flaw.kind != "P9" and fails(choices):
+        choices = shrink(fails, choices)
+        performance = perform(settings, Schedule.of(settings, choices).chooser())
+        flaw = next((other for other in performance.flaws if same(other) == same(flaw)), flaw)
+    return Failure(
+        flaw=flaw,
+        seed=settings.seed,
+        schedule=Schedule.of(settings, choices),
+        story=tuple(story(list(chain.from_iterable(performance.played.commits)), about=flaw.block)),
+        digest=performance.played.digest,
+    )
