@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
@@ -27,9 +27,17 @@ def blame(history: Iterable[Revision]) -> list[BlameLine]:
     archive are the engine's that put them there: whose they were is in the history of the block that they came from.
     """
     lines: list[BlameLine] = []
+    for lines in blamed(history):  # noqa: B007 - the last one is wanted
+        pass
+    return lines
+
+
+def blamed(history: Iterable[Revision]) -> Iterator[list[BlameLine]]:
+    """The same for each version, oldest first. A line that stays is the same object."""
+    lines: list[BlameLine] = []
     for revision in history:
         lines = _rewritten(lines, revision)
-    return lines
+        yield lines
 
 
 def _rewritten(before: Sequence[BlameLine], revision: Revision) -> list[BlameLine]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from orchestrator.records import Record
 
@@ -24,3 +24,18 @@ class Finding(Record):
     mend: str
     #: Why the team's declaration says that this is all right; None if it says nothing.
     waived: str | None = None
+
+
+class Rule(NamedTuple):
+    """What a check looks for, under its stable code."""
+
+    code: str
+    #: A few words, for lists.
+    name: str
+    severity: Severity
+    #: What is found, in one sentence.
+    summary: str
+    #: Why it matters.
+    why: str
+    #: What to do about it.
+    mend: str

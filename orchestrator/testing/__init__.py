@@ -5,6 +5,8 @@ from orchestrator.simulation.faults import Faults
 from orchestrator.simulation.history import History, read_history
 from orchestrator.simulation.judging import Flaw
 from orchestrator.simulation.latency import Latency
+from orchestrator.simulation.observed import Contradiction, Operation, check_history
+from orchestrator.simulation.orders import linearizable
 from orchestrator.simulation.promises import Violation, violations
 from orchestrator.simulation.recordings import RecordedModel, RecordingModel
 from orchestrator.simulation.reports import Failure, ScheduleFailed, SimulationReport
@@ -14,6 +16,7 @@ from orchestrator.testing.store_contract import StoreContract
 from orchestrator.testing.time import simulated_time
 
 __all__ = [
+    "Contradiction",
     "Failure",
     "Faults",
     "Flaw",
@@ -21,6 +24,7 @@ __all__ = [
     "History",
     "Latency",
     "Line",
+    "Operation",
     "RecordedModel",
     "RecordingModel",
     "Say",
@@ -31,7 +35,9 @@ __all__ = [
     "Tell",
     "Violation",
     "call",
+    "check_history",
     "edit",
+    "linearizable",
     "read_history",
     "simulate",
     "simulated_time",
