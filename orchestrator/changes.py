@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from orchestrator.blocks import ENGINE, Author, BlockState, Grant, Revision
 from orchestrator.checks import FAILURES
-from orchestrator.edits import Edit, Insert, Shown, Update, apply, archived, operation
+from orchestrator.edits import UNSEEN, Edit, Insert, Shown, Update, apply, archived, operation
 from orchestrator.environment import Environment
 from orchestrator.errors import BlockError, DeclarationError, Fresh, NotArchived, OverLimit, ToolError, UnknownLabel
 from orchestrator.events import BlockChanged, BlockCreated, BlockModified, ChangeRefused
@@ -135,7 +135,7 @@ class Changes:
         try:
             attached, block = self._find(tx, turn.agent, wanted.label)
             key = block.key
-            text, moved = self._applied(tx, block, wanted.edit, author, attached.grant, shown.get(key))
+            text, moved = self._applied(tx, block, wanted.edit, author, attached.grant, shown.get(key, UNSEEN))
             archives = self._archives(tx, block, moved, turn)
         except BlockError as error:
             self._refused(tx, turn, (key, wanted.label), word, author, error.code, str(error))

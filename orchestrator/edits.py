@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from orchestrator.blocks import Author, BlockState, Change, Grant, Guard, Revision
 from orchestrator.checks import FAILURES, unusable
@@ -75,6 +75,9 @@ class Shown(NamedTuple):
     version: int
     value: str
 
+
+#: The author has not seen the block at all.
+UNSEEN: Final = Shown(0, "")
 
 #: The revisions after a version, newest first; asked for only when a rule needs them.
 History = Callable[[int], Iterable[Revision]]

@@ -192,15 +192,16 @@ class Since(NamedTuple):
 
 
 class OutdatedRewrite(BlockError):
-    """A rewrite was based on an older text than the one that is stored now; `since` says what changed."""
+    """A rewrite was based on an older text than the one that is stored now, or (`shown` is 0) on none.
+
+    `since` says what changed.
+    """
 
     code = "changed"
 
     def __init__(self, label: str, shown: int, by: str, fresh: Fresh, since: Since | None = None) -> None:
-        problem = (
-            f"was changed by {by} since you were shown version {shown}; "
-            f"base your rewrite on version {fresh.version}, given below"
-        )
+        why = f"was changed by {by} since you were shown version {shown}" if shown else "was never shown to you"
+        problem = f"{why}; base your rewrite on version {fresh.version}, given below"
         super().__init__(label, problem, fresh)
         self.shown = shown
         self.by = by
