@@ -11,7 +11,7 @@ import anyio
 
 from orchestrator import Agent, Block, Model, Orchestrator, Store, Team
 
-organization = Block("organization", "Organization: Letta", limit=4000)
+organization = Block("organization", "Organization: Letta", "What all of the company should know.", limit=4000)
 team = Team(
     "company",
     [

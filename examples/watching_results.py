@@ -27,11 +27,15 @@ def worker(name: str, result: Block) -> Agent:
 parent = Agent(
     "parent",
     "Write what you are asked into `brief`. You are woken by each result as it changes: comment on it in `comments`.",
-    blocks=[brief, Block("comments"), *(result.reader() for result in results.values())],
+    blocks=[
+        brief,
+        Block("comments", description="What you say about each result."),
+        *(result.reader() for result in results.values()),
+    ],
     wakes_on=results.values(),
 )
 workers = [worker(name, result) for name, result in results.items()]
-team = Team("watching", [parent, *workers, worker("carol", Block("result"))])
+team = Team("watching", [parent, *workers, worker("carol", Block("result", description="What carol has found out."))])
 
 
 @FunctionModel

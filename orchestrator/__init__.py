@@ -3,6 +3,7 @@
 from orchestrator.agents import Agent
 from orchestrator.blame import BlameLine
 from orchestrator.blocks import Attachment, Author, Block, BlockState, Change, Grant, Revision
+from orchestrator.checking import Finding, Race, Report, check
 from orchestrator.drawing import draw
 from orchestrator.edits import Edit, Insert, Replace, Rethink, Update
 from orchestrator.engine import Orchestrator
@@ -75,6 +76,7 @@ from orchestrator.runs import Blocks, Budget, Run
 from orchestrator.script import run_sync
 from orchestrator.team import Edge, Team
 from orchestrator.tools import BlockEdit, HandOff, Tool, ToolContext, tool
+from orchestrator.waivers import Waiver
 from orchestrator.wakes import Wake
 
 __all__ = [
@@ -110,6 +112,7 @@ __all__ = [
     "Edit",
     "Environment",
     "Event",
+    "Finding",
     "Fresh",
     "Grant",
     "Guarded",
@@ -132,9 +135,11 @@ __all__ = [
     "OrchestratorError",
     "OutdatedRewrite",
     "OverLimit",
+    "Race",
     "RateLimited",
     "ReadOnly",
     "Replace",
+    "Report",
     "Rethink",
     "Revision",
     "Run",
@@ -167,7 +172,9 @@ __all__ = [
     "Usage",
     "UserMessage",
     "Waiting",
+    "Waiver",
     "Wake",
+    "check",
     "draw",
     "escape",
     "event_from_json",

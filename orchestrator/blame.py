@@ -36,11 +36,12 @@ def blamed(history: Iterable[Revision]) -> Iterator[list[BlameLine]]:
     """The same for each version, oldest first. A line that stays is the same object."""
     lines: list[BlameLine] = []
     for revision in history:
-        lines = _rewritten(lines, revision)
+        lines = rewritten(lines, revision)
         yield lines
 
 
-def _rewritten(before: Sequence[BlameLine], revision: Revision) -> list[BlameLine]:
+def rewritten(before: Sequence[BlameLine], revision: Revision) -> list[BlameLine]:
+    """The lines of a version, given those of the version before it."""
     texts = revision.value.split("\n") if revision.value else []
     old = [line.text for line in before]
     # Most changes touch one place: what is the same before and behind it need not be compared by the slow way.

@@ -13,6 +13,7 @@ from orchestrator.checks import check_name
 from orchestrator.errors import DeclarationError, UnknownName
 from orchestrator.naming import Named, Names
 from orchestrator.ports import Attached
+from orchestrator.waivers import Waiver
 from orchestrator.wakes import Wake
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Team:
         name: part of the key under which its blocks are stored.
         agents: at least one; messages go to the first.
         entry: the name of the agent that messages go to instead.
+        waivers: findings of `check()` that are all right in this team, each with its reason.
 
     `team | team` is the team of both: agents of one name become one, the left name and entry stay.
     """
@@ -55,6 +57,7 @@ class Team:
     name: str
     agents: tuple[Agent, ...] | Iterable[Agent]
     entry: str = field(default="", kw_only=True)
+    waivers: tuple[Waiver, ...] | Iterable[Waiver] = field(default=(), kw_only=True)
     _agents: dict[str, Agent] = field(init=False, repr=False)
     _keys: dict[int, str] = field(init=False, repr=False)
 
@@ -80,6 +83,7 @@ class Team:
         if entry not in by_name:
             raise DeclarationError(where, f"entry {entry!r} is none of its agents: {', '.join(by_name)}")
         put(self, "entry", entry)
+        put(self, "waivers", _waivers(where, self.waivers))
         put(self, "_keys", self._named(where))
         self._check_wakes(where)
 
@@ -142,6 +146,11 @@ class Team:
     def members(self) -> tuple[Agent, ...]:
         """The agents, in the order of their declaration."""
         return self.agents  # type: ignore[return-value]  # normalised in __post_init__
+
+    @property
+    def waived(self) -> tuple[Waiver, ...]:
+        """The waivers, each once."""
+        return self.waivers  # type: ignore[return-value]  # normalised in __post_init__
 
     def agent(self, name: str) -> Agent:
         """The agent of that name; `UnknownName` lists those there are."""
@@ -255,7 +264,17 @@ class Team:
         for agent in other.members:
             mine = agents.get(agent.name)
             agents[agent.name] = agent if mine is None or mine is agent else mine.merged(agent)
-        return Team(self.name, agents.values(), entry=self.entry)
+        return Team(self.name, agents.values(), entry=self.entry, waivers=(*self.waived, *other.waived))
+
+
+def _waivers(where: str, given: object) -> tuple[Waiver, ...]:
+    if isinstance(given, Waiver | str) or not isinstance(given, Iterable):
+        raise DeclarationError(where, "its waivers are not a list")
+    waivers = tuple(dict.fromkeys(given))
+    for waiver in waivers:
+        if not isinstance(waiver, Waiver):
+            raise DeclarationError(where, f"has a {type(waiver).__name__} among its waivers; give Waiver objects")
+    return waivers
 
 
 def _archives(block: Block) -> Iterator[Block]:

@@ -7,12 +7,14 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, NamedTuple, NoReturn, get_type_hints
+from functools import partial
+from typing import Annotated, Any, Final, NamedTuple, NoReturn, get_type_hints, overload
 
 import pydantic
 import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from orchestrator.blocks import Grant
 from orchestrator.checks import unusable
 from orchestrator.edits import Edit
 from orchestrator.errors import DeclarationError, OrchestratorError, ToolError
@@ -85,6 +87,10 @@ class Tool:
     context: str | None = None
     #: A plain function may block, so it runs in a worker thread.
     is_async: bool = False
+    #: The blocks without which it can do nothing, by label, and the least grants; for `check()`, nothing else.
+    needs: Mapping[str, Grant] = field(default_factory=dict)
+    #: The agent that it hands control over to, with a note in a block that it needs; for `check()`, too.
+    hands_to: str = ""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, as a test of it would."""
@@ -111,7 +117,13 @@ class Tool:
         return lambda: self.function(**values)
 
 
-def tool(function: Callable[..., Any]) -> Tool:
+@overload
+def tool(function: Callable[..., Any], /, *, needs: Mapping[str, Grant] = {}, hands_to: str = "") -> Tool: ...
+@overload
+def tool(*, needs: Mapping[str, Grant] = {}, hands_to: str = "") -> Callable[[Callable[..., Any]], Tool]: ...
+def tool(
+    function: Callable[..., Any] | None = None, /, *, needs: Mapping[str, Grant] = {}, hands_to: str = ""
+) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a function: name, docstring and annotated parameters are what the model sees.
 
     An async function runs in the event loop, a plain one in a worker thread. What it returns is the
@@ -121,7 +133,20 @@ def tool(function: Callable[..., Any]) -> Tool:
         @tool
         async def lookup(city: Annotated[str, Field(description="in English")]) -> str:
             '''The weather in a city, now.'''
+
+    Args:
+        needs: the blocks without which it can do nothing, by label, with the least grants: then `check()` says which
+            agent has the tool and not the block. The tool itself is the same.
+        hands_to: the agent that it hands control over to, with a note in a block that it needs; for `check()`, too.
     """
+    if not isinstance(needs, Mapping) or not all(isinstance(grant, Grant) for grant in needs.values()):
+        raise DeclarationError("a tool", f"needs is {needs!r}; give labels of blocks, each with a Grant")
+    if function is None:
+        return partial(_made, needs=needs, hands_to=hands_to)
+    return _made(function, needs, hands_to)
+
+
+def _made(function: Callable[..., Any], needs: Mapping[str, Grant], hands_to: str) -> Tool:
     name = getattr(function, "__name__", "")
     where = f"tool {name!r}" if name else f"a tool, {function!r},"
     if not callable(function) or not _TOOL_NAME.fullmatch(name):
@@ -152,7 +177,8 @@ def tool(function: Callable[..., Any]) -> Tool:
         arguments.model_json_schema()
     except (pydantic.errors.PydanticUserError, NameError, TypeError, ValueError) as error:
         raise DeclarationError(where, f"has parameters that JSON cannot express: {error}") from error
-    return Tool(name, description, function, arguments, context, inspect.iscoroutinefunction(function))
+    is_async = inspect.iscoroutinefunction(function)
+    return Tool(name, description, function, arguments, context, is_async, dict(needs), hands_to)
 
 
 def _field(where: str, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Any:

@@ -12,6 +12,7 @@ from orchestrator import (
     Block,
     BlockEdit,
     DeclarationError,
+    Grant,
     HandOff,
     Insert,
     Team,
@@ -118,7 +119,7 @@ def _hand_off_to(label: str, to: str) -> Tool:
         f"Hand control over to {to}, with a note, and end your turn. {to} sees your note and the blocks that you"
         " share, nothing else of what you were told."
     )
-    return tool(hand_off_to)
+    return tool(hand_off_to, needs={label: Grant.INSERT}, hands_to=to)
 
 
 def _entry(author: str, to: str, note: str) -> str:

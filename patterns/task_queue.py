@@ -13,6 +13,7 @@ from orchestrator import (
     Block,
     BlockEdit,
     DeclarationError,
+    Grant,
     Team,
     Tool,
     ToolContext,
@@ -98,7 +99,7 @@ def _wakes(tasks: Block, tries: int) -> tuple[Wake, Wake]:
 
 @lru_cache
 def _add_tasks(label: str) -> Tool:
-    @tool
+    @tool(needs={label: Grant.REPLACE})
     async def add_tasks(tasks: list[NewTask | str]) -> BlockEdit:
         """Add tasks to the queue. Each open task starts a free worker, as soon as what it comes after is done."""
         new = [_new(task) for task in tasks]
@@ -111,7 +112,7 @@ def _add_tasks(label: str) -> Tool:
 
 @lru_cache
 def _settle_task(label: str) -> Tool:
-    @tool
+    @tool(needs={label: Grant.REPLACE})
     async def settle_task(context: ToolContext, result: str, failed: bool = False) -> BlockEdit:
         """Finish the task that you hold: with its result, or with failed=true and the reason why it cannot be done."""
 

@@ -23,7 +23,7 @@ from orchestrator import (
 from orchestrator.blocks import BlockState, Revision
 from orchestrator.checking.integrity import check_block, check_log
 from orchestrator.checking.past import Past
-from orchestrator.checking.store_rules import OF_STORES
+from orchestrator.checking.rules_of_stores import OF_STORES
 from orchestrator.cli.doctoring import diagnosed, doctor
 from orchestrator.events import RunEnded
 from orchestrator.stores import SQLiteStore

@@ -23,8 +23,8 @@ from orchestrator import (
     ToolMessage,
 )
 from orchestrator.errors import OutdatedRewrite
-from orchestrator.simulation.orders import linearizable
 from orchestrator.simulation.observed import Contradiction, Operation, applied, check_history
+from orchestrator.simulation.orders import linearizable
 from orchestrator.testing import FunctionModel
 
 

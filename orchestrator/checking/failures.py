@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from orchestrator.checking.findings import Finding
 from orchestrator.checking.past import Past
 from orchestrator.checking.phrases import counted
-from orchestrator.checking.store_rules import found
+from orchestrator.checking.rules import found
 from orchestrator.ports import RunRecord
 
 

@@ -39,3 +39,6 @@ class Rule(NamedTuple):
     why: str
     #: What to do about it.
     mend: str
+    #: A declaration that has it, and the nearest one that has not, each of a `team`; "" where it is about a store.
+    bad: str = ""
+    good: str = ""

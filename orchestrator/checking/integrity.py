@@ -8,7 +8,7 @@ from orchestrator.blocks import BlockState, Revision
 from orchestrator.checking.findings import Finding
 from orchestrator.checking.past import Past
 from orchestrator.checking.phrases import counted, listed
-from orchestrator.checking.store_rules import found
+from orchestrator.checking.rules import found
 
 
 def check_log(past: Past) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from orchestrator.blocks import Revision
 from orchestrator.checking.findings import Finding
 from orchestrator.checking.past import Told
 from orchestrator.checking.phrases import counted, listed
-from orchestrator.checking.store_rules import found
+from orchestrator.checking.rules import found
 from orchestrator.records import Record
 
 #: Operations that write a whole text.

@@ -9,7 +9,7 @@ from orchestrator.blocks import OWNER, BlockState
 from orchestrator.checking.findings import Finding
 from orchestrator.checking.past import Past
 from orchestrator.checking.phrases import counted, listed
-from orchestrator.checking.store_rules import found
+from orchestrator.checking.rules import found
 from orchestrator.ports import AgentRecord
 from orchestrator.records import Record
 

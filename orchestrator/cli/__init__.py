@@ -13,6 +13,7 @@ import anyio
 import typer
 
 from orchestrator.cli.benching import bench
+from orchestrator.cli.checking import check_team
 from orchestrator.cli.graphing import graph
 from orchestrator.cli.lines import document, failure
 from orchestrator.cli.loading import DISTRIBUTION, load
@@ -116,6 +117,7 @@ def run(
 # In this order they are listed, the groups last: what one needs first, and side by side what looks into a store.
 app.command()(new)
 app.command()(graph)
+app.command("check")(check_team)
 app.command()(bench)
 app.command()(watch)
 app.add_typer(runs, name="runs")

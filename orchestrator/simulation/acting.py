@@ -87,9 +87,7 @@ class Scene:
         came.turns = sum(event.type == "turn_started" for commit in store.commits for event in commit)
         return came
 
-    async def _lived(
-        self, environment: SimulatedEnvironment, store: Witness, model: Model, act: _Act
-    ) -> Run | None:
+    async def _lived(self, environment: SimulatedEnvironment, store: Witness, model: Model, act: _Act) -> Run | None:
         """What one process comes to: the team is opened, does something, and is closed; or the process is killed."""
         scenario, plan = self._scenario, self._plan
         team = simulated_team(scenario.team, plan, environment) if self._is_faulty else scenario.team

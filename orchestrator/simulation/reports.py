@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable
+
 from pydantic import Field
 
 from orchestrator.errors import OrchestratorError

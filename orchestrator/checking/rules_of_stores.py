@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
-from orchestrator.checking.findings import Finding, Rule
+from orchestrator.checking.findings import Rule
 
 _REPORT: Final = "keep the file as it is, work on with a copy or a backup, and report it: this must not happen"
 
@@ -182,11 +181,3 @@ OF_STORES: Final = (
         mend="read the reason; a turn's steps and time are bounded by Agent(max_steps=…, timeout=…)",
     ),
 )
-
-_RULES: Final[Mapping[str, Rule]] = {rule.code: rule for rule in OF_STORES}
-
-
-def found(code: str, place: str, reason: str, mend: str = "") -> Finding:
-    """What was found, with the severity of its rule, and, unless another way is said, how that says to mend it."""
-    rule = _RULES[code]
-    return Finding(code=code, severity=rule.severity, place=place, reason=reason, mend=mend or rule.mend)
