@@ -143,10 +143,27 @@ def test_model_and_budget_may_be_named() -> None:
     assert done.exit_code == 1
 
 
+def test_a_store_that_was_used_is_looked_into(plain: Path) -> None:
+    words = ["run", "plain.py:team", "hello", "--model", "rehearsal", "--store", "team.db"]
+    assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
+
+    done = command("--store", "team.db")
+    document = json.loads(command("--store", "team.db", "--json").stdout)
+    told = command("--explain", "D101")
+
+    assert done.exit_code == 0
+    assert done.stdout.startswith("block\torganization\t1\towner\t")
+    assert [block["name"] for block in document["blocks"]] == ["organization"]
+    assert told.stdout.startswith("D101 ")
+    assert "Has it" not in told.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "check: say which TEAM, or which CODE to --explain"),
+        ([], "check: say which TEAM, or which --store, or which CODE to --explain"),
+        (["task_queue", "--store", "team.db"], "check: say which TEAM, or which --store"),
+        (["--store", "nowhere.db"], "nowhere.db"),
         (["patterns.teams:nobody"], "has no 'nobody'"),
         (["patterns.teams:task_queue_team", "--workers", "0"], "workers: 0 are none; give 1 or more"),
         (["patterns.teams:task_queue_team", "--max-turns", "0"], "--max-turns"),

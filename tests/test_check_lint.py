@@ -93,7 +93,9 @@ def test_a_good_example_of_an_error_or_a_warning_passes_strictly() -> None:
 
 def test_a_code_is_found_however_it_is_typed_and_one_that_is_not_lists_those_there_are() -> None:
     assert rule("r001") is RULES["R001"]
-    with pytest.raises(DeclarationError, match=r"^R9: is no code of a finding; there are: R001, R002, .*, W002$"):
+    with pytest.raises(
+        DeclarationError, match=r"^R9: is no code of a finding; there are: R001, R002, .*, W002, D001, .*, D405$"
+    ):
         rule("R9")
 
 
