@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, Final, NamedTuple, NoReturn, get_type_hints, overload
@@ -73,6 +74,19 @@ class HandOff(NamedTuple):
 
     to: str
     note: BlockEdit
+
+
+class Calling(NamedTuple):
+    """Whose code is called in a turn: a tool's, or the model's."""
+
+    agent: str
+    turn: str
+    #: None: the model.
+    tool: str | None = None
+
+
+#: Set while a tool or a model is called, for those who want to know on whose behalf something happens.
+CALLING: Final[ContextVar[Calling | None]] = ContextVar("calling", default=None)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -25,7 +25,9 @@ from orchestrator.ports import Effect, Model, ModelRequest, ModelResponse, Reade
 from orchestrator.prompting import system_text, tail_text
 from orchestrator.replay import RecordedStep, recorded_steps
 from orchestrator.tools import (
+    CALLING,
     BlockEdit,
+    Calling,
     HandOff,
     Tool,
     ToolContext,
@@ -205,15 +207,18 @@ class Activation:
 
     async def _respond(self, request: ModelRequest) -> ModelResponse:
         self._asked += 1  # also when there is no answer
-        answer = self._model.respond(request)
-        if not isawaitable(answer):
-            raise ModelError(f"{type(self._model).__name__}.respond() is not async; write: async def respond")
+        CALLING.set(Calling(request.agent, request.turn))
         try:
+            answer = self._model.respond(request)
+            if not isawaitable(answer):
+                raise ModelError(f"{type(self._model).__name__}.respond() is not async; write: async def respond")
             response: object = await answer
         except anyio.get_cancelled_exc_class():
             if _is_cancelled():
                 raise
             raise ModelError(f"{type(self._model).__name__}.respond() was cancelled from within") from None
+        finally:
+            CALLING.set(None)
         if not isinstance(response, ModelResponse):
             name, kind = type(self._model).__name__, type(response).__name__
             raise ModelError(f"{name}.respond() returned a {kind}; return ModelResponse(text, tool_calls)")
@@ -262,6 +267,7 @@ class Activation:
 
     async def _result(self, call: ToolCall, context: ToolContext) -> BlockEdit | HandOff | Effect:
         """Run a tool call."""
+        CALLING.set(Calling(context.agent, context.turn, call.name))
         try:
             bound = self._tool(call.name).bind(parse_arguments(call.name, call.arguments), context)
             tool = self._tools[call.name]
@@ -289,6 +295,8 @@ class Activation:
                 raise
             # Nobody has cancelled this turn: the tool raised the exception by itself.
             return Effect.made(text=f"{call.name} failed: it was cancelled from within", ok=False)
+        finally:
+            CALLING.set(None)
 
     def _tool(self, name: str) -> Tool:
         try:

@@ -89,6 +89,7 @@ def test_the_wheel_names_its_command_and_what_the_command_finds_by_name(built: P
 
     assert {group: dict(entry_points[group]) for group in entry_points.sections()} == {
         "console_scripts": {"orchestrator": "orchestrator.cli:main"},
+        "pytest11": {"orchestrator": "orchestrator.pytest_plugin"},
         "orchestrator.models": {"rehearsal": "patterns.rehearsal:RehearsalModel"},
         "orchestrator.skeletons": {name: f"patterns.skeletons.{name}" for name in SKELETONS},
         "orchestrator.teams": {

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from orchestrator.environment import Environment
+from orchestrator.errors import OrchestratorError
 from orchestrator.simulation.loop import SimulatedLoop
 from orchestrator.simulation.witness import Witness
 
@@ -32,6 +33,11 @@ class SimulatedEnvironment(Environment):
         #: The stores that teams have used, in the order of their first use.
         self.witnesses: list[Witness] = []
         self._made: Counter[str] = Counter()
+
+    @property
+    def escapes(self) -> list[OrchestratorError]:
+        """What has left the simulation, or tried to."""
+        return self.loop.escapes
 
     def now(self) -> float:
         """The loop's time, on the day on which simulations begin."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.records import Record
+from orchestrator.simulation.escapes import EscapedSimulation
 from orchestrator.simulation.history import History
 from orchestrator.simulation.loop import ScheduleStuck
 from orchestrator.simulation.playing import Played
@@ -25,8 +26,9 @@ class Flaw(Record):
 
 
 def flaws_of(played: Played[Any]) -> list[Flaw]:
-    """What is wrong, the promises first."""
-    return [*_broken(played), *_ended(played)]
+    """What is wrong, the promises first; but before all else what left the simulation, also if that was hidden."""
+    escapes = [Flaw(kind="escape", what=str(escape)) for escape in played.environment.escapes]
+    return [*escapes, *_broken(played), *_ended(played)]
 
 
 def _broken(played: Played[Any]) -> Iterator[Flaw]:
@@ -45,7 +47,7 @@ def promised(history: History) -> Iterator[Flaw]:
 def _ended(played: Played[Any]) -> Iterator[Flaw]:
     """What ended it, if that was not its end."""
     error = played.error
-    if error is None:
+    if error is None or isinstance(error, EscapedSimulation):
         return
     if isinstance(error, ScheduleStuck):
         yield Flaw(kind="P7", what=str(error))

@@ -16,6 +16,7 @@ from contextvars import Context
 from operator import itemgetter
 from typing import Any, Final, NoReturn, TypeVarTuple
 
+from orchestrator.errors import OrchestratorError
 from orchestrator.simulation.choosers import FIRST, Choice, Chooser
 
 _Ts = TypeVarTuple("_Ts")
@@ -59,6 +60,8 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._is_asked = False
         self._alarms: dict[int, list[Callable[[], object]]] = {}
         self._gave_up = ""
+        #: What has left the simulation, or tried to, whatever became of the error.
+        self.escapes: list[OrchestratorError] = []
         #: How many steps there have been, which task took each (-1 where a timer fired first), and what was chosen
         #: where that was not simply the first.
         self.steps = 0

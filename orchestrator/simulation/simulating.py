@@ -20,6 +20,7 @@ from orchestrator.ports import Model, Store
 from orchestrator.runs import Budget
 from orchestrator.simulation.acting import Each, Invariant, Scenario, Scene
 from orchestrator.simulation.choosers import Chooser
+from orchestrator.simulation.escapes import Kind, guarded
 from orchestrator.simulation.exploring import Performance, Tell, explore
 from orchestrator.simulation.faults import Faults
 from orchestrator.simulation.judging import flaws_of
@@ -50,6 +51,7 @@ def simulate(
     latency: Latency | None = None,
     store: StoreGiven = "memory",
     budget: Budget | None = None,
+    allow: Iterable[Kind] = (),
     tell: Tell | None = None,
 ) -> SimulationReport:
     """Give a team the same message under many schedules, each with virtual time and of a seed of its own.
@@ -72,6 +74,7 @@ def simulate(
         invariants: functions of the finished `Run` that raise `AssertionError` where it is not as it has to be.
         latency: how long models take to answer; by default as recorded, drawn for each call.
         store: "memory", "sqlite" (a file of its own for each schedule), or what makes one.
+        allow: what tools may do for real although it leaves the simulation: "sleep", "thread", "process", "socket".
         tell: called after each schedule with how many were played, and how many failed; True ends it.
 
     Raises:
@@ -81,7 +84,7 @@ def simulate(
     """
     check_count("a simulation", "schedules", schedules)
     _check_outside()
-    with _stores(store) as made:
+    with _stores(store) as made, guarded(allow):
         performer = performer_of(
             team, message, model=model, faults=faults, invariants=invariants, latency=latency, store=made, budget=budget
         )

@@ -1,5 +1,6 @@
 """Test your team without a model, a clock or a network; and under a thousand schedules."""
 
+from orchestrator.simulation.escapes import EscapedSimulation
 from orchestrator.simulation.exploring import Tell
 from orchestrator.simulation.faults import Faults
 from orchestrator.simulation.history import History, read_history
@@ -17,6 +18,7 @@ from orchestrator.testing.time import simulated_time
 
 __all__ = [
     "Contradiction",
+    "EscapedSimulation",
     "Failure",
     "Faults",
     "Flaw",
