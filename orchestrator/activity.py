@@ -90,6 +90,9 @@ class Activity:
         #: Turns that are handed out and not written yet, and a bell for them.
         self._handed_out: list[Taking] = []
         self._more = anyio.Event()
+        #: Runs that have come to their end by themselves and are not ended yet, and a bell for them.
+        self._over: list[Verdict] = []
+        self._any_over = anyio.Event()
 
     # --- open and closed
 
@@ -97,6 +100,7 @@ class Activity:
         """From here on turns are started, in this group."""
         self._group = group
         group.start_soon(self._seats.last, self._start_turns, name="start of turns")
+        group.start_soon(self._seats.last, self._end_runs, name="end of runs")
         self._decide()
 
     def end(self) -> None:
@@ -130,7 +134,8 @@ class Activity:
         if self._handed_out:
             self._more.set()
         if verdicts := self.scheduler.verdicts():
-            self._group.start_soon(self._conclude, verdicts, name="end of runs")
+            self._over += verdicts
+            self._any_over.set()
         elif turns := self.scheduler.in_the_way():
             self._group.start_soon(self.commit, partial(self._let_go, turns), name="end of turns that were cut off")
 
@@ -341,6 +346,13 @@ class Activity:
                 self.going.pop(id, None)
                 going.ended.set()
         return failure
+
+    async def _end_runs(self) -> None:
+        """End the runs that come to their end by themselves; those together that do so while others are ended."""
+        while True:
+            await self._any_over.wait()
+            verdicts, self._over, self._any_over = self._over, [], anyio.Event()
+            await self._conclude(verdicts)
 
     async def _conclude(self, verdicts: Iterable[Verdict]) -> None:
         """Runs have come to an end by themselves."""

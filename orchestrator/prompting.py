@@ -62,7 +62,10 @@ _CAUSES: Final = (
 _SAMPLES: Final[Mapping[str, Sequence[Mapping[str, object]]]] = {
     "system": [{"instructions": ("Be ann.",), "blocks": blocks} for blocks in ("", "<memory_blocks>")],
     "blocks": [
-        {"shared": shared, "blocks": [_View("notes", "What we know.", "a line", 6, 100, read_only=not shared)]}
+        {
+            "shared": shared,
+            "blocks": [_View("notes", "What we know.", "a line", 6, 100, read_only=not shared)._asdict()],
+        }
         for shared in (False, True)
     ],
     "wake": [
@@ -177,5 +180,6 @@ def _system(instructions: tuple[str, ...], blocks: tuple[_View, ...]) -> str:
 def _memory_blocks(blocks: tuple[_View, ...], *, shared: bool) -> str:
     if not blocks:
         return ""
-    shown = [view._replace(description=escape(view.description), value=escape(view.value)) for view in blocks]
+    # As dictionaries: the sandbox looks twice at every attribute of anything else.
+    shown = [view._asdict() | {"description": escape(view.description), "value": escape(view.value)} for view in blocks]
     return _templates.take("blocks").render(shared=shared, blocks=shown)

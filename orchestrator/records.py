@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -32,17 +32,27 @@ class Record(BaseModel):
 
 _R = TypeVar("_R", bound=Record)
 
-_put: Final = object.__setattr__  # a record is frozen for everybody else
+#: Where pydantic keeps what a record holds. A record is frozen for everybody else.
+_put_fields, _put_names, _put_extra, _put_private = (
+    BaseModel.__dict__[slot].__set__
+    for slot in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+)
 
 
 def _filled(kind: type[_R], fields: dict[str, Any]) -> _R:
     """What pydantic's own `model_construct` makes, without looking at each field."""
-    record = kind.__new__(kind)
-    _put(record, "__dict__", fields)
-    _put(record, "__pydantic_fields_set__", set(fields))
-    _put(record, "__pydantic_extra__", None)
-    _put(record, "__pydantic_private__", None)
+    record = object.__new__(kind)
+    _put_fields(record, fields)
+    _put_names(record, _names(kind))
+    _put_extra(record, None)
+    _put_private(record, None)
     return record
+
+
+@cache
+def _names(kind: type[Record]) -> set[str]:
+    """The fields that are set: all. Shared, as below."""
+    return set(kind.model_fields)
 
 
 @cache

@@ -83,21 +83,21 @@ class Seats:
             seat.scope.cancel()
 
     async def last(self, work: Callable[[], Awaitable[None]], scope: anyio.CancelScope | None = None) -> None:
-        """Do the work until the seats are closed, whoever is cancelled meanwhile."""
+        """Do the work until the seats are closed and the group is cancelled; before that it goes on all the same."""
         with scope or anyio.CancelScope(shield=True) as lasting:
             self._scopes[lasting] = None
             if self._is_closed:  # this task has only just begun
-                lasting.cancel()
+                lasting.shield = False
             try:
                 await work()
             finally:
                 del self._scopes[lasting]
 
     def close(self) -> None:
-        """Nobody takes a turn any more."""
+        """Nobody takes a turn any more: from here on the tasks are cancelled together with their group."""
         self._is_closed = True
         for scope in list(self._scopes):
-            scope.cancel()
+            scope.shield = False  # to cancel each by itself would cost much more
 
     async def _serve(self, agent: str, seat: _Seat) -> None:
         try:

@@ -73,6 +73,7 @@ class Templates:
             self.load()
             assert self._environment is not None, "it is there once it is loaded"
             self._taken[name] = self._environment.get_template(name + SUFFIX)
+            self._taken[name].globals = {}  # there are none: jinja would look through two maps at each rendering
         return self._taken[name]
 
 

@@ -255,7 +255,7 @@ def storable(arguments: dict[str, Any] | str) -> dict[str, Any] | str:
         return arguments
     try:
         text = pydantic_core.to_json(arguments, inf_nan_mode="constants")
-        stored: dict[str, Any] = json.loads(text, parse_constant=_no_constant)
+        stored: dict[str, Any] = _STORED.decode(text.decode())
         return stored
     except (ValueError, TypeError, RecursionError):  # NaN, half of a surrogate pair, an object, nested too deeply
         try:
@@ -307,6 +307,10 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a number in JSON")
+
+
+#: Made once: it takes longer than to read the arguments of a call.
+_STORED: Final = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def _misfits(error: pydantic.ValidationError) -> str:

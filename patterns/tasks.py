@@ -15,7 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final, Literal
 
 from orchestrator import Change
@@ -97,22 +97,22 @@ class Queue:
             lines += entry.lines() if isinstance(entry, Task) else [entry]
         return "\n".join(lines)
 
-    @property
-    def tasks(self) -> list[Task]:
+    @cached_property
+    def tasks(self) -> tuple[Task, ...]:
         """The tasks, in order."""
-        return [entry for entry in self.entries if isinstance(entry, Task)]
+        return tuple(entry for entry in self.entries if isinstance(entry, Task))
 
     @property
     def notes(self) -> list[str]:
         """The other lines."""
         return [entry for entry in self.entries if isinstance(entry, str)]
 
-    @property
-    def ready(self) -> list[Task]:
+    @cached_property
+    def ready(self) -> tuple[Task, ...]:
         """The open tasks that may start: all that they come after is done."""
         undone = {task.number for task in self.tasks if task.status != "done"}
         done = {task.number for task in self.tasks} - undone
-        return [task for task in self.tasks if task.status == "open" and done.issuperset(task.after)]
+        return tuple(task for task in self.tasks if task.status == "open" and done.issuperset(task.after))
 
     def held_by(self, agent: str) -> list[Task]:
         """The tasks that an agent holds."""

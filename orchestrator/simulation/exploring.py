@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, count
 from typing import Any, Final
 
 from orchestrator.simulation.choosers import Choice, Chooser
@@ -15,6 +17,9 @@ from orchestrator.simulation.reports import Failure, SimulationReport, same
 from orchestrator.simulation.schedules import Schedule, Settings, drawn
 from orchestrator.simulation.shrinking import shrink
 from orchestrator.simulation.stories import story
+
+#: After so many schedules what they left behind is collected.
+_COLLECTED: Final = 20
 
 #: Of so many schedules one is played twice, to see that it repeats itself.
 _TWICE: Final = 20
@@ -47,23 +52,51 @@ def explore(
         faulty: whether things may go wrong in them.
     """
     tally = _Tally()
-    for seed in seeds:
-        settings = drawn(seed, faulty=faulty)
-        performance = perform(settings, None)
-        tally.count(performance)
-        flaws = performance.flaws
-        if seed % _TWICE == 0 and not flaws:
-            tally.repeated += 1
-            flaws = _repeated(performance, perform(settings, None))
-        tally.failed += bool(flaws)
-        for flaw in _once(flaws):
-            if (known := tally.failures.get(same(flaw))) is None:
-                tally.failures[same(flaw)] = _failure(perform, settings, performance, flaw)
-            else:
-                tally.failures[same(flaw)] = known.having(times=known.times + 1)
-        if tell is not None and tell(tally.schedules, tally.failed):
-            break
+    with _collecting_seldom() as collect:
+        for seed in seeds:
+            _explored(perform, drawn(seed, faulty=faulty), tally)
+            collect()
+            if tell is not None and tell(tally.schedules, tally.failed):
+                break
     return tally.report()
+
+
+@contextmanager
+def _collecting_seldom() -> Iterator[Callable[[], None]]:
+    """Each schedule leaves cycles behind, and looking for them at every chance takes a fifth of all time."""
+    if not gc.isenabled():
+        yield lambda: None
+        return
+    numbers = count(1)
+
+    def collect() -> None:
+        if next(numbers) % _COLLECTED == 0:
+            gc.collect()
+
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield collect
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
+def _explored(perform: Perform, settings: Settings, tally: _Tally) -> None:
+    """Play and judge one schedule, twice now and then."""
+    performance = perform(settings, None)
+    tally.count(performance)
+    flaws = performance.flaws
+    if settings.seed % _TWICE == 0 and not flaws:
+        tally.repeated += 1
+        flaws = _repeated(performance, perform(settings, None))
+    tally.failed += bool(flaws)
+    for flaw in _once(flaws):
+        if (known := tally.failures.get(same(flaw))) is None:
+            tally.failures[same(flaw)] = _failure(perform, settings, performance, flaw)
+        else:
+            tally.failures[same(flaw)] = known.having(times=known.times + 1)
 
 
 @dataclass(slots=True)

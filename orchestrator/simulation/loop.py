@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from operator import itemgetter
@@ -71,6 +72,12 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self.options: dict[int, int] = {}
         super().__init__(_NoWaiting(self))
 
+    def _make_self_pipe(self) -> None:
+        """None: threads would wake the loop by it, and there are none."""
+
+    def _close_self_pipe(self) -> None:
+        """There is none."""
+
     def time(self) -> float:
         """Seconds since the schedule began."""
         return self._now
@@ -103,14 +110,19 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
             super().call_soon(self._take_steps)
 
     def _take_steps(self) -> None:
-        """Let those go on that could, one after the other, as long as no other callback waits for its turn."""
+        """Let those go on that could, one after the other, as long as nothing else waits for its turn."""
         self._is_asked = False
+        waiting = self._waiting_callbacks
         while self._able:
             if not self._take_step() or self._gave_up:
                 return
-            if self._waiting_callbacks and self._able:
-                self._ask_for_steps()
+            if len(waiting) > self._is_asked or self._is_timer_due:
+                if self._able:
+                    self._ask_for_steps()
                 return
+            if self._is_asked:  # just now, and nobody else waits: to be called for it would cost as much as a step
+                waiting.pop()
+                self._is_asked = False
 
     def _take_step(self) -> bool:
         """Let one of those go on that could; whether there is no timer to be fired first."""
@@ -153,8 +165,12 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         return bool(timers) and not timers[0].cancelled() and timers[0].when() - self._now <= FARTHEST
 
     @property
-    def _waiting_callbacks(self) -> bool:
-        return bool(self._ready)  # type: ignore[attr-defined]  # asyncio's own queue of callbacks
+    def _is_timer_due(self) -> bool:
+        return bool(self._timers) and self._timers[0].when() <= self._now
+
+    @property
+    def _waiting_callbacks(self) -> deque[asyncio.Handle]:
+        return self._ready  # type: ignore[attr-defined,no-any-return]  # asyncio's own queue of callbacks
 
     @property
     def _timers(self) -> list[asyncio.TimerHandle]:
