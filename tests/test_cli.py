@@ -306,17 +306,8 @@ def test_the_help_lists_what_one_needs_first_and_cuts_no_line_short(monkeypatch:
 
     lines = CliRunner().invoke(app, ["--help"]).stdout.partition("Commands:\n")[2].splitlines()
 
-    assert [line.split()[0] for line in lines] == [
-        "run",
-        "new",
-        "graph",
-        "check",
-        "bench",
-        "watch",
-        "runs",
-        "blocks",
-        "prompts",
-    ]
+    commands = ["run", "new", "graph", "check", "bench", "simulate", "watch", "runs", "blocks", "prompts"]
+    assert [line.split()[0] for line in lines] == commands
     assert all(line.endswith(".") and not line.endswith("...") for line in lines)
 
 

@@ -25,6 +25,7 @@ READMES = (
     "examples/README.md",
     "orchestrator/README.md",
     "orchestrator/bench/README.md",
+    "orchestrator/simulation/README.md",
     "patterns/README.md",
 )
 #: A fenced block, with the comment on the line above it, if there is one.

@@ -43,7 +43,8 @@ def files(folder: str, packed_as: str | None = None) -> Iterator[str]:
 
 
 def expected_in_wheel() -> set[str]:
-    read_in_the_checkout = {f"{room}/README.md" for room in ("orchestrator", "orchestrator/bench", "patterns")}
+    rooms = ("orchestrator", "orchestrator/bench", "orchestrator/simulation", "patterns")
+    read_in_the_checkout = {f"{room}/README.md" for room in rooms}
     packages = {*files("orchestrator"), *files("patterns")} - read_in_the_checkout
     data = {*files("prompts", "orchestrator/prompts"), *files("examples/documents", "orchestrator/documents")}
     info = {f"{INFO}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")}

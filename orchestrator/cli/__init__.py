@@ -19,6 +19,7 @@ from orchestrator.cli.lines import document, failure
 from orchestrator.cli.loading import DISTRIBUTION, load
 from orchestrator.cli.running import ask
 from orchestrator.cli.showing import answered, progress, silence
+from orchestrator.cli.simulating import simulate
 from orchestrator.cli.starting import new
 from orchestrator.cli.stored import saying_why, store_at
 from orchestrator.cli.stored_blocks import blocks
@@ -119,6 +120,7 @@ app.command()(new)
 app.command()(graph)
 app.command("check")(check_team)
 app.command()(bench)
+app.command()(simulate)
 app.command()(watch)
 app.add_typer(runs, name="runs")
 app.add_typer(blocks, name="blocks")

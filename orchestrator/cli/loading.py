@@ -55,7 +55,7 @@ def load(typed: str, options: Mapping[str, object]) -> Team:
     except DeclarationError:
         raise  # it says what and where by itself
     except (Exception, SystemExit) as error:
-        raise DeclarationError(typed, f"failed to make the team\n{_traceback(error)}") from error
+        raise DeclarationError(typed, f"failed to make the team\n{traceback_of(error)}") from error
     if not isinstance(made, Team):
         raise DeclarationError(typed, f"returned a {type(made).__name__}, not a Team")
     return made
@@ -64,14 +64,14 @@ def load(typed: str, options: Mapping[str, object]) -> Team:
 def _find(typed: str) -> object:
     """The object that was named, by file, by module or as a pattern."""
     if file := _FILE.fullmatch(typed):
-        return _member(file["path"], _file(file["path"]), file["name"] or "")
+        return _member(file["path"], module_in(file["path"]), file["name"] or "")
     where, colon, name = typed.partition(":")
     if not colon:
         offered = {entry.name: entry for entry in entry_points(group=GROUP)}
         if typed in offered:
             return _loaded(typed, offered[typed].load)
     if all(part.isidentifier() for part in where.split(".")):
-        module = _module(where)
+        module = module_named(where)
         if module is not None:
             return _member(where, module, name)
         if colon:
@@ -91,7 +91,7 @@ def _unknown() -> str:
     return f"is no pattern's name; there are: {names}. Or name a team of your own: file.py:object, module:object"
 
 
-def _file(typed: str) -> ModuleType:
+def module_in(typed: str) -> ModuleType:
     path = Path(typed).resolve()
     if not path.is_file():
         raise DeclarationError(typed, "there is no such file")
@@ -111,7 +111,7 @@ def _file(typed: str) -> ModuleType:
     return module
 
 
-def _module(name: str) -> ModuleType | None:
+def module_named(name: str) -> ModuleType | None:
     """The module, from the folder one is in or from what is installed; None if there is none."""
     _put_on_path(Path.cwd())
 
@@ -182,10 +182,10 @@ def _loaded(where: str, load: Callable[[], _T]) -> _T:
     try:
         return load()
     except (Exception, SystemExit) as error:
-        raise DeclarationError(where, f"failed while it was loaded\n{_traceback(error)}") from error
+        raise DeclarationError(where, f"failed while it was loaded\n{traceback_of(error)}") from error
 
 
-def _traceback(error: BaseException) -> str:
+def traceback_of(error: BaseException) -> str:
     """Where the user's code failed, without the frames that led to it, or in which we refused what it declares."""
     told = TracebackException.from_exception(error, compact=True)
     if isinstance(error, DeclarationError):

@@ -11,8 +11,7 @@ from orchestrator.engine import Orchestrator
 from orchestrator.environment import Environment
 from orchestrator.errors import OrchestratorError
 from orchestrator.events import RunStarted
-from orchestrator.models import Models
-from orchestrator.ports import Model, ModelRequest, ModelResponse, Store
+from orchestrator.ports import Model, Store
 from orchestrator.runs import Budget, Run
 from orchestrator.simulation.environment import SimulatedEnvironment
 from orchestrator.simulation.faults import Faults, SimulatedModel, simulated_team
@@ -129,16 +128,6 @@ class Scene:
         error = f" ({run.error})" if run is not None and run.error else ""
         than = "" if status == self._expected else f"; when nobody is late it ends as {self._expected}"
         return [Flaw(kind="outcome", what=f"{became} {status}{error}{than}")]
-
-
-class Each:
-    """Each agent's own model, or the one for all."""
-
-    def __init__(self, models: Models) -> None:
-        self._models = models
-
-    async def respond(self, request: ModelRequest) -> ModelResponse:
-        return await self._models.of(request.agent).respond(request)
 
 
 _Act = Callable[[SimulatedEnvironment, Orchestrator, Witness], Awaitable[Run | None]]

@@ -51,7 +51,7 @@ def explore(
     Args:
         faulty: whether things may go wrong in them.
     """
-    tally = _Tally()
+    tally = Tally(perform)
     with _collecting_seldom() as collect:
         for seed in seeds:
             _explored(perform, drawn(seed, faulty=faulty), tally)
@@ -83,26 +83,21 @@ def _collecting_seldom() -> Iterator[Callable[[], None]]:
         gc.unfreeze()
 
 
-def _explored(perform: Perform, settings: Settings, tally: _Tally) -> None:
+def _explored(perform: Perform, settings: Settings, tally: Tally) -> None:
     """Play and judge one schedule, twice now and then."""
     performance = perform(settings, None)
-    tally.count(performance)
     flaws = performance.flaws
     if settings.seed % _TWICE == 0 and not flaws:
         tally.repeated += 1
-        flaws = _repeated(performance, perform(settings, None))
-    tally.failed += bool(flaws)
-    for flaw in _once(flaws):
-        if (known := tally.failures.get(same(flaw))) is None:
-            tally.failures[same(flaw)] = _failure(perform, settings, performance, flaw)
-        else:
-            tally.failures[same(flaw)] = known.having(times=known.times + 1)
+        flaws = repeated(performance, perform(settings, None))
+    tally.take(settings, performance, flaws)
 
 
 @dataclass(slots=True)
-class _Tally:
+class Tally:
     """A report that grows."""
 
+    perform: Perform
     schedules: int = 0
     orders: set[str] = field(default_factory=set)
     histories: set[str] = field(default_factory=set)
@@ -114,7 +109,20 @@ class _Tally:
     failed: int = 0
     failures: dict[Hashable, Failure] = field(default_factory=dict)
 
-    def count(self, performance: Performance) -> None:
+    def take(self, settings: Settings, performance: Performance, flaws: Iterable[Flaw]) -> None:
+        """Count a schedule that was played, and keep what is wrong with it, as small as it can be made."""
+        self._count(performance)
+        found = list(_once(flaws))
+        self.failed += bool(found)
+        for flaw in found:
+            known = self.failures.get(same(flaw))
+            self.failures[same(flaw)] = (
+                _failure(self.perform, settings, performance, flaw)
+                if known is None
+                else known.having(times=known.times + 1)
+            )
+
+    def _count(self, performance: Performance) -> None:
         played = performance.played
         self.schedules += 1
         self.orders.add(played.order)
@@ -126,6 +134,7 @@ class _Tally:
             self.outcomes[performance.outcome] += 1
 
     def report(self) -> SimulationReport:
+        """As far as it has come."""
         return SimulationReport(
             schedules=self.schedules,
             orders=frozenset(self.orders),
@@ -144,7 +153,7 @@ def _once(flaws: Iterable[Flaw]) -> Iterable[Flaw]:
     return {same(flaw): flaw for flaw in reversed(list(flaws))}.values()
 
 
-def _repeated(one: Performance, other: Performance) -> list[Flaw]:
+def repeated(one: Performance, other: Performance) -> list[Flaw]:
     """Whether two schedules of one seed were the same."""
     if one.played.digest == other.played.digest:
         return []

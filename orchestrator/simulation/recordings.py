@@ -209,6 +209,10 @@ class RecordedModel:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
+    def anew(self) -> RecordedModel:
+        """One with the same answers, of which none was asked for yet."""
+        return RecordedModel(self._answers.values())
+
     @property
     def unused(self) -> tuple[Place, ...]:
         """Which answers nobody has asked for yet, by agent, turn and step."""

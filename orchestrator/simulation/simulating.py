@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Final, Literal
@@ -18,7 +19,8 @@ from orchestrator.errors import DeclarationError, RunError
 from orchestrator.models import Models
 from orchestrator.ports import Model, Store
 from orchestrator.runs import Budget
-from orchestrator.simulation.acting import Each, Invariant, Scenario, Scene
+from orchestrator.simulation.acting import Invariant, Scenario, Scene
+from orchestrator.simulation.answering import Each, check_nobody_is_contacted
 from orchestrator.simulation.choosers import Chooser
 from orchestrator.simulation.escapes import Kind, guarded
 from orchestrator.simulation.exploring import Performance, Tell, explore
@@ -69,7 +71,8 @@ def simulate(
     Args:
         schedules: how many, beginning with `seed`; with seed 0 nobody is early, late or at fault.
         model: by default each agent's own. One that remembers what it was asked needs a function that makes it anew
-            for each schedule; a `ScriptedModel` is made anew by itself.
+            for each schedule; what has a method `anew`, as `ScriptedModel` and `RecordedModel`, is made anew
+            by itself, also where an agent has it as its own.
         faults: `Faults.default()` for some of everything.
         invariants: functions of the finished `Run` that raise `AssertionError` where it is not as it has to be.
         latency: how long models take to answer; by default as recorded, drawn for each call.
@@ -84,7 +87,7 @@ def simulate(
     """
     check_count("a simulation", "schedules", schedules)
     _check_outside()
-    with _stores(store) as made, guarded(allow):
+    with stores_for(store) as made, guarded(allow):
         performer = performer_of(
             team, message, model=model, faults=faults, invariants=invariants, latency=latency, store=made, budget=budget
         )
@@ -152,12 +155,13 @@ def _models(team: Team, given: ModelGiven) -> Callable[[], Model]:
         anew = given
     if anew is not None:
         return anew
-    each = Each(Models(team.members, given, Environment()))  # type: ignore[arg-type]  # no function any more
-    return lambda: each
+    models = Models(team.members, given, Environment())  # type: ignore[arg-type]  # no function any more
+    check_nobody_is_contacted(team, models)
+    return partial(Each, team, models)
 
 
 @contextmanager
-def _stores(given: StoreGiven) -> Iterator[Callable[[], Store]]:
+def stores_for(given: StoreGiven) -> Iterator[Callable[[], Store]]:
     """What makes the store of a schedule, as long as it is needed."""
     if given == "memory":
         yield MemoryStore

@@ -11,6 +11,7 @@ from orchestrator.simulation.orders import linearizable
 from orchestrator.simulation.promises import Violation, violations
 from orchestrator.simulation.recordings import RecordedModel, RecordingModel
 from orchestrator.simulation.reports import Failure, ScheduleFailed, SimulationReport
+from orchestrator.simulation.searching import SearchReport, exhaust
 from orchestrator.simulation.simulating import simulate
 from orchestrator.testing.models import FunctionModel, Line, Say, ScriptedModel, call, edit, together
 from orchestrator.testing.store_contract import StoreContract
@@ -32,6 +33,7 @@ __all__ = [
     "Say",
     "ScheduleFailed",
     "ScriptedModel",
+    "SearchReport",
     "SimulationReport",
     "StoreContract",
     "Tell",
@@ -39,6 +41,7 @@ __all__ = [
     "call",
     "check_history",
     "edit",
+    "exhaust",
     "linearizable",
     "read_history",
     "simulate",
