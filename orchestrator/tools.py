@@ -223,13 +223,22 @@ def parse_arguments(name: str, arguments: dict[str, Any] | str) -> dict[str, Any
     try:
         parsed = json.loads(arguments, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise ToolError(f"{name} was not called: its arguments are not valid JSON: {error}") from None
+        raise ToolError(f"{name} was not called: its arguments are not valid JSON: {_why_no_json(error)}") from None
     if parsed is None:
         return {}
     if not isinstance(parsed, dict):
         raise ToolError(f"{name} was not called: its arguments are not a JSON object, but {type(parsed).__name__}")
     _check_texts(name, parsed)
     return parsed
+
+
+def _why_no_json(error: Exception) -> Exception:
+    """The error; of a comma at the end, which models like to write, what Python says from 3.13 on, in all versions."""
+    if isinstance(error, json.JSONDecodeError) and error.msg.startswith("Expecting"):
+        before, after = error.doc[: error.pos].rstrip(), error.doc[error.pos : error.pos + 1]
+        if before.endswith(",") and (closed := {"}": "object", "]": "array"}.get(after)):
+            return json.JSONDecodeError(f"Illegal trailing comma before end of {closed}", error.doc, len(before) - 1)
+    return error
 
 
 def told(error: BaseException) -> str:
@@ -271,6 +280,8 @@ def answer_text(name: str, result: object) -> str:
     if inspect.iscoroutine(result):
         result.close()
         raise ToolError(f"{name} returned a coroutine, so it did nothing; its code forgot an `await`")
+    if isinstance(result, set | frozenset):
+        result = sorted(result, key=repr)  # its own order is another one in each process
     if not isinstance(result, str):
         try:
             result = pydantic.TypeAdapter(Any).dump_json(result).decode()

@@ -100,10 +100,22 @@ def nested(depth: int) -> Any:
     return value
 
 
+async def test_a_set_is_told_in_an_order_that_is_the_same_in_every_process():
+    @tool
+    def names() -> set[str]:
+        """Names."""
+        return {"dave", "bob", "carol", "ann", "eve"}
+
+    came = await outcome(ToolCall("names", {}), tools=[names])
+    assert [answer.text for answer in came.answers] == ['["ann","bob","carol","dave","eve"]']
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        pytest.param(INSERT[:-1] + ",}", ["not valid JSON"], id="trailing comma"),
+        pytest.param(INSERT[:-1] + ", }", ["not valid JSON", "trailing comma", "object"], id="trailing comma"),
+        pytest.param('{"label": ["notes",]}', ["not valid JSON", "trailing comma", "array"], id="in a list"),
+        pytest.param('{"label": ', ["not valid JSON: Expecting value"], id="cut off"),
         pytest.param(INSERT.replace('"', "'"), ["not valid JSON"], id="single quotes"),
         pytest.param(INSERT.replace("-1", "NaN"), ["not valid JSON", "NaN"], id="NaN"),
         pytest.param(INSERT.replace("-1", "1e999"), ["insert_line", "number"], id="a number beyond all floats"),

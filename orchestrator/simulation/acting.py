@@ -7,21 +7,22 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from orchestrator.checks import FAILURES
 from orchestrator.engine import Orchestrator
 from orchestrator.environment import Environment
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import RunError, StoreError
 from orchestrator.events import RunStarted
 from orchestrator.ports import Model, Store
 from orchestrator.runs import Budget, Run
 from orchestrator.simulation.environment import SimulatedEnvironment
 from orchestrator.simulation.faults import Faults, SimulatedModel, simulated_team
-from orchestrator.simulation.judging import Flaw, asserted
+from orchestrator.simulation.judging import Flaw, asserted, told
 from orchestrator.simulation.latency import Latency
 from orchestrator.simulation.schedules import Settings
 from orchestrator.simulation.witness import Witness
 from orchestrator.team import Team
 
-#: What a user demands of a run that has ended; an `AssertionError` says that it is not so.
+#: What a user demands of a run that has ended, however it did; an `AssertionError` says that it is not so.
 Invariant = Callable[[Run], object]
 
 
@@ -98,8 +99,8 @@ class Scene:
             try:
                 async with Orchestrator(team, store, model=asked, environment=environment) as live:
                     return await act(environment, live, store)
-            except (OrchestratorError, ExceptionGroup):
-                if not store.is_dead:
+            except (StoreError, RunError, ExceptionGroup) as error:
+                if not store.is_dead or not _is_of_its_death(error):
                     raise
         return None
 
@@ -139,12 +140,22 @@ def _opened(store: Witness) -> list[str]:
     return [event.run for event in events if isinstance(event, RunStarted) and event.agent]
 
 
+def _is_of_its_death(error: Exception) -> bool:
+    """Whether nothing else is wrong than that a store can do nothing any more."""
+    if isinstance(error, ExceptionGroup):
+        return error.split((StoreError, RunError))[1] is None
+    return True
+
+
 def _demanded(run: Run, invariants: Iterable[Invariant]) -> list[Flaw]:
     """What the user demands of the run, and it is not so."""
     flaws: list[Flaw] = []
     for invariant in invariants:
+        name = getattr(invariant, "__qualname__", type(invariant).__qualname__)
         try:
             invariant(run)
         except AssertionError as error:
-            flaws.append(Flaw(kind="invariant", what=asserted(error)))
+            flaws.append(Flaw(kind="invariant", what=asserted(error), of=name))
+        except FAILURES as error:  # a user's function: what else is wrong is told all the same
+            flaws.append(Flaw(kind="invariant", what=f"{name} raised {told(error)}", of=name))
     return flaws

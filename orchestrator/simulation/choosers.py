@@ -72,7 +72,7 @@ class Priorities:
     def __init__(self, seed: str, depth: int = 3, steps: int = 300) -> None:
         self._random = Environment.seeded(seed)
         self._priorities: dict[int, float] = {}
-        #: After all initial priorities, which are more than 0; an earlier moment has the lower one.
+        #: What the leader falls to at each of them: below all initial priorities, which are more than 0.
         self._moments = {1 + int(self._random.random() * steps): -float(nth) for nth in range(1, depth)}
 
     def choose(self, step: int, tasks: Sequence[int], *, timers: bool) -> Choice:

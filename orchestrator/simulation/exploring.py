@@ -13,7 +13,7 @@ from typing import Any, Final
 from orchestrator.simulation.choosers import Choice, Chooser
 from orchestrator.simulation.judging import Flaw
 from orchestrator.simulation.playing import Played
-from orchestrator.simulation.reports import Failure, SimulationReport, same
+from orchestrator.simulation.reports import Failure, SimulationReport, added, in_order, same
 from orchestrator.simulation.schedules import Schedule, Settings, drawn
 from orchestrator.simulation.shrinking import shrink
 from orchestrator.simulation.stories import story
@@ -23,6 +23,9 @@ _COLLECTED: Final = 20
 
 #: Of so many schedules one is played twice, to see that it repeats itself.
 _TWICE: Final = 20
+
+#: Why a schedule does not repeat itself.
+_CHANCE: Final = "a tool, model or guard follows chance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ class Tally:
         self.histories.add(played.history)
         self.turns += performance.turns
         self.steps += len(played.trace)
-        self.seconds += played.seconds
+        self.seconds = added(self.seconds, played.seconds)
         if performance.outcome:
             self.outcomes[performance.outcome] += 1
 
@@ -143,14 +146,17 @@ class Tally:
             turns=self.turns,
             steps=self.steps,
             seconds=self.seconds,
-            outcomes=dict(self.outcomes),
+            outcomes=dict(sorted(self.outcomes.items())),
             failed=self.failed,
-            failures=tuple(self.failures.values()),
+            failures=in_order(self.failures.values()),
         )
 
 
 def _once(flaws: Iterable[Flaw]) -> Iterable[Flaw]:
-    return {same(flaw): flaw for flaw in reversed(list(flaws))}.values()
+    first: dict[Hashable, Flaw] = {}
+    for flaw in flaws:
+        first.setdefault(same(flaw), flaw)
+    return first.values()
 
 
 def repeated(one: Performance, other: Performance) -> list[Flaw]:
@@ -160,7 +166,7 @@ def repeated(one: Performance, other: Performance) -> list[Flaw]:
     pairs = enumerate(zip(one.played.trace, other.played.trace, strict=False), 1)
     step = next((step for step, (left, right) in pairs if left != right), None)
     where = "in what was committed" if step is None else f"at step {step}"
-    what = f"the same seed came to something else the second time, first {where}: a tool, model or guard follows chance"
+    what = f"the same seed came to something else the second time, first {where}: {_CHANCE}"
     return [Flaw(kind="P9", what=what)]
 
 
@@ -168,14 +174,19 @@ def _failure(perform: Perform, settings: Settings, performance: Performance, fla
     """The flaw, with the smallest schedule that has it."""
     choices: Mapping[int, Choice] = performance.played.choices
 
-    def fails(choices: Mapping[int, Choice]) -> bool:
-        found = perform(settings, Schedule.of(settings, choices).chooser())
-        return any(same(other) == same(flaw) for other in found.flaws)
+    def again(choices: Mapping[int, Choice]) -> Performance:
+        return perform(settings, Schedule.of(settings, choices).chooser())
 
-    if flaw.kind != "P9" and fails(choices):
-        choices = shrink(fails, choices)
-        performance = perform(settings, Schedule.of(settings, choices).chooser())
-        flaw = next((other for other in performance.flaws if same(other) == same(flaw)), flaw)
+    def fails(choices: Mapping[int, Choice]) -> bool:
+        return any(same(other) == same(flaw) for other in again(choices).flaws)
+
+    if flaw.kind != "P9":
+        if fails(choices):
+            choices = shrink(fails, choices)
+            performance = again(choices)
+            flaw = next((other for other in performance.flaws if same(other) == same(flaw)), flaw)
+        else:
+            flaw = flaw.having(what=f"{flaw.what}; not so when it was played again: {_CHANCE}")
     return Failure(
         flaw=flaw,
         seed=settings.seed,

@@ -23,6 +23,8 @@ class Flaw(Record):
     what: str
     #: The block that it is about, by stored key.
     block: str | None = None
+    #: The invariant that does not hold, or the type of the error. Such flaws are one, whatever their words are.
+    of: str = ""
 
 
 def flaws_of(played: Played[Any]) -> list[Flaw]:
@@ -54,7 +56,13 @@ def _ended(played: Played[Any]) -> Iterator[Flaw]:
     elif isinstance(error, AssertionError):
         yield Flaw(kind="invariant", what=asserted(error))
     else:
-        yield Flaw(kind="error", what=f"{type(error).__name__}: {error}")
+        yield Flaw(kind="error", what=told(error), of=type(error).__name__)
+
+
+def told(error: BaseException) -> str:
+    """The error, in a line."""
+    first = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def asserted(error: AssertionError) -> str:

@@ -10,19 +10,23 @@ set must not leak into a schedule.
 from __future__ import annotations
 
 import asyncio
+import inspect
+import math
+import re
 import selectors
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from contextvars import Context
 from operator import itemgetter
 from typing import Any, Final, NoReturn, TypeVarTuple
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.simulation.choosers import FIRST, Choice, Chooser
+from orchestrator.simulation.choosers import FIRST, Choice, Chooser, InOrder
 
 _Ts = TypeVarTuple("_Ts")
 
-#: So often nothing but callbacks of libraries may run in a row, without a task or a timer, before it is called a spin.
+#: So often nothing but callbacks and timers of libraries may run in a row, without a task, before it is called a spin.
 _MOST_IDLE: Final = 10_000
 
 #: anyio posts a cancellation again and again until its task reacts; after so many rounds time goes on all the same.
@@ -34,11 +38,33 @@ FARTHEST: Final = 10.0
 #: What a schedule that was given up may still do to clean up, in steps.
 _CLEANING_UP: Final = 10_000
 
+#: So often whatever goes on after the end is cancelled, before it is left as it is.
+_CANCELLED: Final = 3
+
+#: What asyncio calls a task that nobody has named: the number is of the process, and not of the schedule.
+_UNNAMED: Final = re.compile(r"Task-\d+")
+
 _moment = itemgetter(0, 1)
 
 
 class ScheduleStuck(BaseException):
     """Nobody can go on, and no timer is set; or there is no end of going on. Says which tasks there are."""
+
+
+def names_of(tasks: Iterable[asyncio.Task[Any]]) -> list[str]:
+    """The tasks as a reader knows them: the same in every process."""
+    return sorted(_name_of(task) for task in tasks)
+
+
+def _name_of(task: asyncio.Task[Any]) -> str:
+    name = task.get_name()
+    return getattr(task.get_coro(), "__qualname__", name) if _UNNAMED.fullmatch(name) else name
+
+
+def _has_begun(task: asyncio.Task[Any]) -> bool:
+    """One that is cancelled before never awaits the coroutine that it was made for, and Python warns of that."""
+    coroutine = task.get_coro()
+    return not inspect.iscoroutine(coroutine) or inspect.getcoroutinestate(coroutine) != inspect.CORO_CREATED
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
@@ -54,6 +80,9 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._most_steps = most_steps
         self._now = 0.0
         self._idle = 0
+        #: How often the loop has gone round since the last step, and which one that was.
+        self._rounds = 0
+        self._last_step = 0
         self._numbers: dict[asyncio.Task[Any], int] = {}
         #: Those that could go on: since which step, the number of the task, and what it does.
         self._able: list[tuple[int, int, asyncio.Handle]] = []
@@ -63,6 +92,8 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._gave_up = ""
         #: What has left the simulation, or tried to, whatever became of the error.
         self.escapes: list[OrchestratorError] = []
+        #: Whether the schedule had no end.
+        self.is_given_up = False
         #: How many steps there have been, which task took each (-1 where a timer fired first), and what was chosen
         #: where that was not simply the first.
         self.steps = 0
@@ -97,6 +128,14 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._put(task, handle)
         return handle
 
+    def call_at(
+        self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Set a timer. One that is never due, as of who sleeps for ever, is none."""
+        if when == math.inf:
+            return asyncio.TimerHandle(when, callback, args, self, context)
+        return super().call_at(when, callback, *args, context=context)
+
     def _put(self, task: asyncio.Task[Any], handle: asyncio.Handle) -> None:
         number = self._numbers.get(task)
         if number is None:
@@ -113,16 +152,20 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         """Let those go on that could, one after the other, as long as nothing else waits for its turn."""
         self._is_asked = False
         waiting = self._waiting_callbacks
-        while self._able:
-            if not self._take_step() or self._gave_up:
-                return
-            if len(waiting) > self._is_asked or self._is_timer_due:
-                if self._able:
-                    self._ask_for_steps()
-                return
-            if self._is_asked:  # just now, and nobody else waits: to be called for it would cost as much as a step
-                waiting.pop()
-                self._is_asked = False
+        try:
+            while self._able:
+                if not self._take_step():
+                    return
+                if len(waiting) > self._is_asked or self._is_timer_due or self._gave_up:
+                    break
+                if self._is_asked:  # just now, and nobody else waits: to be called for it would cost as much as a step
+                    waiting.pop()
+                    self._is_asked = False
+        except BaseException:  # such as Ctrl-C: the others still have to be ended
+            self._ask_for_steps()
+            raise
+        if self._able:
+            self._ask_for_steps()
 
     def _take_step(self) -> bool:
         """Let one of those go on that could; whether there is no timer to be fired first."""
@@ -182,6 +225,11 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         Raises:
             ScheduleStuck: there is nothing to wait for, or there was no end of steps.
         """
+        if self.steps != self._last_step:
+            self._last_step, self._rounds = self.steps, 0
+        self._rounds += 1
+        if self._rounds > _MOST_IDLE:
+            self._give_up("callbacks call each other without an end, and no task goes on")
         if self._gave_up:
             reason, self._gave_up = self._gave_up, ""
             self._most_steps += _CLEANING_UP
@@ -198,8 +246,6 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def _be_patient(self) -> None:
         """Only callbacks of libraries have run since the last step."""
         self._idle += 1
-        if self._idle > _MOST_IDLE:
-            self._give_up("callbacks call each other without an end, and no task goes on")
         if self._idle > _PATIENCE and self._timers:
             self._go_on_to_timer()
 
@@ -208,9 +254,29 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._idle = 0
 
     def _give_up(self, reason: str) -> NoReturn:
-        waiting = [task for task in asyncio.all_tasks(self) if not task.done() and self._numbers.get(task)]
-        names = ", ".join(sorted(task.get_name() for task in waiting))  # but for the first, in which all the others are
+        self.is_given_up = True
+        self._rounds = 0
+        # But for the first, in which all the others are.
+        names = ", ".join(names_of(task for task in asyncio.all_tasks(self) if self._numbers.get(task)))
         raise ScheduleStuck(f"{reason}; there are: {names}" if names else reason)
+
+    def wind_up(self) -> None:
+        """End the tasks that go on, as far as they let themselves be ended, and close; their errors are not told."""
+        self._chooser = InOrder()
+        self._alarms.clear()
+        self.set_exception_handler(lambda loop, context: None)
+        try:
+            for _ in range(_CANCELLED):
+                if not (tasks := asyncio.all_tasks(self)):
+                    break
+                for task in filter(_has_begun, tasks):
+                    task.cancel()
+                with suppress(ScheduleStuck):
+                    self.run_until_complete(asyncio.wait(tasks))
+            with suppress(ScheduleStuck):
+                self.run_until_complete(self.shutdown_asyncgens())
+        finally:
+            self.close()
 
 
 class _NoWaiting(selectors.SelectSelector):

@@ -8,14 +8,12 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final, Generic, TypeVar
 
-import anyio
-
 from orchestrator.environment import AMBIENT
 from orchestrator.events import Event, event_to_json
 from orchestrator.simulation.choosers import Choice, Chooser
 from orchestrator.simulation.environment import SimulatedEnvironment
 from orchestrator.simulation.history import History
-from orchestrator.simulation.loop import SimulatedLoop
+from orchestrator.simulation.loop import SimulatedLoop, names_of
 
 _T = TypeVar("_T")
 
@@ -79,28 +77,24 @@ def _digest(text: str) -> str:
 def play(scene: Scene[_T], chooser: Chooser, seed: int = 0, most_steps: int = MOST_STEPS) -> Played[_T]:
     """Play the scene once, from beginning to end, without waiting for anything.
 
-    What the scene raises is kept, but for `KeyboardInterrupt` and `SystemExit`.
+    What the scene raises is kept, but for `KeyboardInterrupt` and `SystemExit`. No event loop may be running.
     """
     stage = _Stage(chooser, seed, most_steps)
+    loop = stage.loop
     result: _T | None = None
     error: BaseException | None = None
     try:
-        result = anyio.run(stage.played, scene, backend="asyncio", backend_options={"loop_factory": stage.loop_made})
-    except (KeyboardInterrupt, SystemExit):
-        raise
+        # Not asyncio.run: it makes the first Ctrl-C a cancellation, which would be told as what the schedule came to.
+        result = loop.run_until_complete(stage.played(scene))
     except BaseException as raised:  # the outermost door of a schedule: what it came to is told, whatever that is
         error = _innermost(raised)
-    loop, environment = stage.loop, stage.environment
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise error from None
+    finally:
+        trace, options, seconds = tuple(loop.trace), dict(loop.options), loop.time()
+        loop.wind_up()
     return Played(
-        result,
-        error,
-        environment,
-        tuple(loop.trace),
-        loop.choices,
-        loop.options,
-        loop.time(),
-        stage.histories,
-        stage.left_over,
+        result, error, stage.environment, trace, loop.choices, options, seconds, stage.histories, stage.left_over
     )
 
 
@@ -113,23 +107,19 @@ class _Stage:
         self.left_over: tuple[str, ...] = ()
         self.histories: tuple[History, ...] = ()
 
-    def loop_made(self) -> SimulatedLoop:
-        return self.loop
-
     async def played(self, scene: Scene[_T]) -> _T:
-        token = AMBIENT.set(self.environment)
+        AMBIENT.set(self.environment)  # in the context of this task, which nobody sees outside
         try:
             return await scene(self.environment)
         finally:
-            AMBIENT.reset(token)
-            mine = asyncio.current_task()
-            tasks = [task for task in asyncio.all_tasks() if task is not mine and not task.done()]
-            self.left_over = tuple(sorted(task.get_name() for task in tasks))
-            self.histories = tuple([await witness.history() for witness in self.environment.witnesses])
+            if not self.loop.is_given_up:  # else all are being cancelled, and nothing was closed in order
+                self.left_over = tuple(names_of(asyncio.all_tasks() - {asyncio.current_task()}))
+                self.histories = tuple([await witness.history() for witness in self.environment.witnesses])
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """Of a group, the one that a reader wants to see: what stands at the beginning of it."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+    """Of a group, the one that a reader wants to see: what means the whole process, or what stands first."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaving = error.split((KeyboardInterrupt, SystemExit))[0]
+    return _innermost((leaving or error).exceptions[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.records import Record
@@ -24,7 +24,7 @@ class Failure(Record):
     #: The first seed that fails so, and in how many of the schedules it was so.
     seed: int
     times: int = 1
-    #: The fewest choices that fail in the same way, and what the steps of the run come to then.
+    #: The fewest choices that fail in the same way, and what happens then.
     schedule: Schedule
     story: tuple[str, ...] = ()
     #: Of that schedule.
@@ -64,6 +64,10 @@ class SimulationReport(Record):
         if not self.passed:
             raise ScheduleFailed(str(self))
 
+    @field_serializer("orders", "histories")
+    def _sorted(self, digests: frozenset[str]) -> list[str]:
+        return sorted(digests)  # a set has another order in each process
+
     def __or__(self, other: SimulationReport) -> SimulationReport:
         """Both together, of one simulation in two parts."""
         by_flaw = {same(failure.flaw): failure for failure in self.failures}
@@ -77,19 +81,29 @@ class SimulationReport(Record):
             repeated=self.repeated + other.repeated,
             turns=self.turns + other.turns,
             steps=self.steps + other.steps,
-            seconds=self.seconds + other.seconds,
-            outcomes=dict(Counter(self.outcomes) + Counter(other.outcomes)),
+            seconds=added(self.seconds, other.seconds),
+            outcomes=dict(sorted((Counter(self.outcomes) + Counter(other.outcomes)).items())),
             failed=self.failed + other.failed,
-            failures=tuple(sorted(by_flaw.values(), key=lambda failure: failure.seed)),
+            failures=in_order(by_flaw.values()),
         )
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))
 
 
-def same(flaw: Flaw) -> Hashable:
+def same(flaw: Flaw) -> tuple[Hashable, ...]:
     """Equal for two flaws that are told as one."""
-    return (flaw.kind, flaw.block if flaw.kind != "invariant" else flaw.what)
+    return (flaw.kind, flaw.block, flaw.of)
+
+
+def in_order(failures: Iterable[Failure]) -> tuple[Failure, ...]:
+    """The first seed first, and of one seed the promises."""
+    return tuple(sorted(failures, key=lambda failure: (failure.seed, *map(str, same(failure.flaw)))))
+
+
+def added(seconds: float, more: float) -> float:
+    """In microseconds, so that the sum is the same in whatever order it is made."""
+    return round(seconds + round(more, 6), 6)
 
 
 def _both(one: Failure, other: Failure) -> Failure:
@@ -98,7 +112,8 @@ def _both(one: Failure, other: Failure) -> Failure:
 
 
 def _lines(report: SimulationReport) -> Iterable[str]:
-    played = f"{report.schedules:,} schedules, {len(report.orders):,} of them distinct, {report.turns:,} turns"
+    schedules, turns = _counted(report.schedules, "schedule"), _counted(report.turns, "turn")
+    played = f"{schedules}, {len(report.orders):,} of them distinct, {turns}"
     if report.passed:
         yield f"passed: {played}"
         return
@@ -106,6 +121,10 @@ def _lines(report: SimulationReport) -> Iterable[str]:
     for failure in report.failures:
         often = f" and {failure.times - 1:,} more" if failure.times > 1 else ""
         yield f"  seed {failure.seed}{often}: {failure.flaw.kind}: {failure.flaw.what}"
-        choices = "1 choice" if failure.choices == 1 else f"{failure.choices} choices"
+        choices = _counted(failure.choices, "choice") if failure.choices else "whoever has waited longest goes on"
         yield f"  smallest schedule: {choices}"
         yield from (f"    {line}" for line in failure.story)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
+from pydantic import Field
+
 from orchestrator.environment import Environment
 from orchestrator.records import Record
 from orchestrator.simulation.choosers import Choice, Chooser, InOrder, Nemesis, Priorities, Repeat, Walk
@@ -22,13 +24,13 @@ _SLOWNESS: Final = (0.0, 0.1, 1.0, 1.0, 3.0)
 class Settings(Record):
     """What is drawn for a schedule before it begins. Seed 0 is the plainest one: nobody is early, late or at fault."""
 
-    seed: int
+    seed: int = Field(ge=0)
     way: Way = "in_order"
     #: How likely it is, at each step, that the next timer fires first, and that who was picked is held back.
-    warp: float = 0.0
-    stall: float = 0.0
+    warp: float = Field(default=0.0, ge=0, le=1)
+    stall: float = Field(default=0.0, ge=0, le=1)
     #: What models take is this many times what was measured.
-    slowness: float = 1.0
+    slowness: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     #: Whether models, tools and processes fail.
     faulty: bool = False
 
@@ -70,10 +72,10 @@ def drawn(seed: int, *, faulty: bool = False) -> Settings:
 class Taken(Record):
     """What was chosen at one step, where that was not simply the first."""
 
-    step: int
-    pick: int = 0
+    step: int = Field(ge=1)
+    pick: int = Field(default=0, ge=0)
     warp: bool = False
-    stall: float = 0.0
+    stall: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
 
 class Schedule(Record):

@@ -16,7 +16,7 @@ from orchestrator.simulation.latency import Latency
 from orchestrator.simulation.playing import Played
 from orchestrator.simulation.reports import SimulationReport
 from orchestrator.simulation.schedules import Schedule, Settings
-from orchestrator.simulation.simulating import ModelGiven, StoreGiven, performer_of, stores_for
+from orchestrator.simulation.simulating import ModelGiven, StoreGiven, performing
 from orchestrator.team import Team
 
 #: Nobody is late, and no model thinks: only who goes on differs.
@@ -77,17 +77,9 @@ def exhaust(
     """
     check_count("a search", "switches", switches)
     check_count("a search", "most", most)
-    with stores_for(store) as made:
-        performer = performer_of(
-            team,
-            message,
-            model=model,
-            faults=None,
-            invariants=invariants,
-            latency=Latency.none(),
-            store=made,
-            budget=budget,
-        )
+    with performing(
+        team, message, model=model, invariants=invariants, latency=Latency.none(), store=store, budget=budget
+    ) as performer:
         tally = Tally(performer)
         last: list[Performance] = []
 
@@ -129,17 +121,9 @@ def replay(
         twice: play it a second time, to see that it repeats itself.
         model, faults, invariants, store, budget: as for `simulate`.
     """
-    with stores_for(store) as made:
-        performer = performer_of(
-            team,
-            message,
-            model=model,
-            faults=faults,
-            invariants=invariants,
-            latency=None,
-            store=made,
-            budget=budget,
-        )
+    with performing(
+        team, message, model=model, faults=faults, invariants=invariants, store=store, budget=budget
+    ) as performer:
         performance = performer(schedule.settings, schedule.chooser())
         if twice and not performance.flaws:
             again = performer(schedule.settings, schedule.chooser())

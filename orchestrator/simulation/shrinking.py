@@ -1,8 +1,8 @@
 """The fewest choices with which a schedule still fails: what is left is what it takes.
 
-A step that is not chosen any more does not only lose its choice: a timer that fires first, and somebody who is held
-back, take a step that is missing then, so all that was chosen later would fall upon its neighbours. Each removal is
-therefore tried twice: with what comes later where it was, and moved up.
+A step that is not chosen any more does not only lose its choice. A timer that fires first, and somebody who is held
+back, take a step that is missing then; and who goes on instead may have less to do, or more. So all that was chosen
+later would fall upon its neighbours. What comes later is therefore tried where it was, and moved to where it would be.
 """
 
 from __future__ import annotations
@@ -15,10 +15,7 @@ from orchestrator.simulation.choosers import FIRST, Choice
 #: Choices, each at its step, in the order of the steps.
 _Row = tuple[tuple[int, Choice], ...]
 
-#: While there are more choices than this, two of them are not tried together where one alone does not go.
-_FEW: Final = 12
-
-#: How far a choice is moved, in steps.
+#: How far choices are moved, in steps.
 _NEAR: Final = (-1, 1, -2, 2, -3, 3)
 
 
@@ -46,7 +43,7 @@ def shrink(
         before = row
         row = _without_chunks(search, row)
         row = _simpler(search, row)
-        if row == before and len(row) <= _FEW:
+        if row == before:
             row = _with_one_moved(search, row)
     return dict(row)
 
@@ -99,12 +96,15 @@ def _without_chunks(search: _Search, row: _Row) -> _Row:
 
 
 def _left_out(row: _Row, start: int, end: int) -> Iterator[_Row]:
-    """The choices but for some in a row: with those that come later where they were, and moved up."""
+    """The choices but for some in a row: with those that come later where they were, moved up, and a little aside."""
     head, chunk, tail = row[:start], row[start:end], row[end:]
     yield head + tail
     missing = sum(choice.warp or choice.stall > 0 for _, choice in chunk)
-    if missing and tail:
-        yield head + tuple((step - missing, choice) for step, choice in tail)
+    moves = [-missing, *(by for by in _NEAR if by != -missing)] if len(chunk) == 1 else [-missing]
+    last = head[-1][0] if head else 0
+    for by in moves:
+        if by and tail and tail[0][0] + by > last:
+            yield head + tuple((step + by, choice) for step, choice in tail)
 
 
 def _with_one_moved(search: _Search, row: _Row) -> _Row:

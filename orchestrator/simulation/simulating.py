@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -13,7 +14,7 @@ from typing import Final, Literal
 
 import anyio
 
-from orchestrator.checks import check_count
+from orchestrator.checks import check_count, unusable
 from orchestrator.environment import Environment
 from orchestrator.errors import DeclarationError, RunError
 from orchestrator.models import Models
@@ -36,6 +37,8 @@ from orchestrator.team import Team
 #: A model for all agents, by name or as an object; or what makes one for each schedule.
 ModelGiven = str | Model | Callable[[], Model] | None
 StoreGiven = Literal["memory", "sqlite"] | Callable[[], Store]
+
+_WHERE: Final = "a simulation"
 
 #: Files in memory, where there are any: nothing of a simulation has to stay.
 _QUICK: Final = Path("/dev/shm")  # noqa: S108  # a folder of a name that nobody can know is made in it
@@ -64,19 +67,25 @@ def simulate(
     Everything is the real thing, but for time and chance: the engine, the stores, your tools. What is promised (P1 to
     P8) is looked for after each schedule; P9 by playing every twentieth twice. Without `faults` a run has to end in
     each schedule as it does when nobody is late. With them, two of three schedules have models and tools that fail,
-    runs that are cancelled and processes that are killed; then nothing fails any more, and another message has to get
-    its answer. It is asyncio's cooperative concurrency that is explored: others may go first wherever something is
-    awaited, and nowhere else.
+    runs that are cancelled and processes that are killed; then nothing fails any more, and another message has to end
+    as it does when nothing ever fails. Flaws of one kind are one failure, shown by the smallest schedule that was
+    found; its seed plays it again: `simulate(…, schedules=1, seed=17)`.
+
+    What it cannot see: others may go first wherever something is awaited, and nowhere else, so races of threads and of
+    processes are not explored. Nothing outside of the process answers while a schedule is played.
 
     Args:
-        schedules: how many, beginning with `seed`; with seed 0 nobody is early, late or at fault.
+        schedules: how many, with the seeds from `seed` on; with seed 0 nobody is early, late or at fault. Reports of
+            parts are put together with `|`.
         model: by default each agent's own. One that remembers what it was asked needs a function that makes it anew
             for each schedule; what has a method `anew`, as `ScriptedModel` and `RecordedModel`, is made anew
             by itself, also where an agent has it as its own.
-        faults: `Faults.default()` for some of everything.
-        invariants: functions of the finished `Run` that raise `AssertionError` where it is not as it has to be.
+        faults: `Faults.default()` for some of everything. Models are asked again then, and more often: a script that
+            is strict about that fails, "rehearsal" does not.
+        invariants: functions of the finished `Run` that raise `AssertionError` where it is not as it has to be. With
+            `faults` they are given runs, too, that have failed or were cancelled; look at `Run.status`.
         latency: how long models take to answer; by default as recorded, drawn for each call.
-        store: "memory", "sqlite" (a file of its own for each schedule), or what makes one.
+        store: "memory", "sqlite" (a file of its own for each schedule), or what makes one that is empty.
         allow: what tools may do for real although it leaves the simulation: "sleep", "thread", "process", "socket".
         tell: called after each schedule with how many were played, and how many failed; True ends it.
 
@@ -85,38 +94,61 @@ def simulate(
         DeclarationError: an argument cannot be what it is.
         RunError: it is called in a running event loop; it runs loops of its own.
     """
-    check_count("a simulation", "schedules", schedules)
-    _check_outside()
-    with stores_for(store) as made, guarded(allow):
-        performer = performer_of(
-            team, message, model=model, faults=faults, invariants=invariants, latency=latency, store=made, budget=budget
-        )
+    check_count(_WHERE, "schedules", schedules)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise DeclarationError(_WHERE, f"seed is {seed!r}; give a whole number, 0 or more")
+    if tell is not None and not callable(tell):
+        raise DeclarationError(_WHERE, f"tell is {tell!r}; give a function of two numbers")
+    with performing(
+        team,
+        message,
+        model=model,
+        faults=faults,
+        invariants=invariants,
+        latency=latency,
+        store=store,
+        budget=budget,
+        allow=allow,
+    ) as performer:
         return explore(performer, range(seed, seed + schedules), faulty=faults is not None, tell=tell)
 
 
-def performer_of(
+@contextmanager
+def performing(
     team: Team,
     message: str,
     *,
-    model: ModelGiven,
-    faults: Faults | None,
-    invariants: Iterable[Invariant],
-    latency: Latency | None,
-    store: Callable[[], Store],
-    budget: Budget | None,
-) -> Performer:
-    """Who plays single schedules of the simulation that `simulate` describes."""
-    scenario = Scenario(
-        team,
-        message,
-        _models(team, model),
-        store,
-        Latency.recorded() if latency is None else latency,
-        faults or Faults.none(),
-        budget,
-        tuple(invariants),
-    )
-    return Performer(scenario)
+    model: ModelGiven = None,
+    faults: Faults | None = None,
+    invariants: Iterable[Invariant] = (),
+    latency: Latency | None = None,
+    store: StoreGiven = "memory",
+    budget: Budget | None = None,
+    allow: Iterable[Kind] = (),
+) -> Iterator[Performer]:
+    """Who plays single schedules of the simulation that `simulate` describes, as long as it is entered; nothing
+    escapes from them. Raises what `simulate` raises.
+    """
+    _check_outside()
+    if not isinstance(message, str) or unusable(message):
+        raise DeclarationError(_WHERE, f"message is {message!r}; give text without NUL and halves of surrogate pairs")
+    _check_is("team", team, Team, is_needed=True)
+    _check_is("faults", faults, Faults)
+    _check_is("latency", latency, Latency)
+    _check_is("budget", budget, Budget)
+    with _stores(store) as made, guarded(allow):
+        yield Performer(
+            Scenario(
+                team,
+                message,
+                _models(team, model),
+                made,
+                Latency.recorded() if latency is None else latency,
+                faults or Faults.none(),
+                budget,
+                _checked(invariants),
+            )
+        )
 
 
 @dataclass(slots=True)
@@ -125,13 +157,13 @@ class Performer:
 
     scenario: Scenario
     #: How the run ends when nobody is early, late or at fault.
-    _plain: str = ""
+    _plain: str | None = None
 
     def __call__(self, settings: Settings, chooser: Chooser | None = None) -> Performance:
         """Play one, as it was drawn, or with other choices."""
-        if not self._plain:
-            self._plain = "complete"
-            self._plain = self(drawn(0)).outcome
+        if self._plain is None:
+            self._plain = "complete"  # which is what that has to come to itself, if it can be
+            self._plain = self(drawn(0)).outcome or self._plain
         scene = Scene(self.scenario, settings, self._plain)
         played = play(scene, chooser or settings.chooser(), settings.seed)
         came, flaws = played.result, flaws_of(played)
@@ -145,11 +177,30 @@ def _check_outside() -> None:
         anyio.get_cancelled_exc_class()
     except RuntimeError:  # no event loop runs
         return
-    raise RunError("simulate() runs event loops of its own; call it from a plain function, outside of any")
+    raise RunError("a simulation runs event loops of its own; start it in a plain function, outside of any")
+
+
+def _check_is(name: str, given: object, kind: type, *, is_needed: bool = False) -> None:
+    if not isinstance(given, kind) and (is_needed or given is not None):
+        raise DeclarationError(_WHERE, f"{name} is {given!r}; give a {kind.__name__}")
+
+
+def _checked(invariants: Iterable[Invariant]) -> tuple[Invariant, ...]:
+    if not isinstance(invariants, Iterable):
+        raise DeclarationError(_WHERE, f"invariants is {invariants!r}; give a list of functions")
+    functions = tuple(invariants)
+    for function in functions:
+        if not callable(function):
+            raise DeclarationError(_WHERE, f"an invariant is {function!r}; give a function of the finished Run")
+        if inspect.iscoroutinefunction(function):
+            raise DeclarationError(_WHERE, f"invariant {function.__qualname__!r} is async; give a plain function")
+    return functions
 
 
 def _models(team: Team, given: ModelGiven) -> Callable[[], Model]:
     """What makes the model of a schedule. What has a name is looked up once."""
+    if isinstance(given, type):
+        return given
     anew: Callable[[], Model] | None = getattr(given, "anew", None)
     if anew is None and callable(given) and not hasattr(given, "respond"):
         anew = given
@@ -161,15 +212,22 @@ def _models(team: Team, given: ModelGiven) -> Callable[[], Model]:
 
 
 @contextmanager
-def stores_for(given: StoreGiven) -> Iterator[Callable[[], Store]]:
+def _stores(given: StoreGiven) -> Iterator[Callable[[], Store]]:
     """What makes the store of a schedule, as long as it is needed."""
     if given == "memory":
         yield MemoryStore
     elif given == "sqlite":
         with tempfile.TemporaryDirectory(dir=_QUICK if _QUICK.is_dir() else None) as folder:
-            numbers = count()
-            yield lambda: SQLiteStore(Path(folder) / f"{next(numbers)}.db", durability="process")
+            yield partial(_store_in, Path(folder), count())
     elif callable(given):
         yield given
     else:
-        raise DeclarationError("a simulation", f"store is {given!r}; give 'memory', 'sqlite' or a function")
+        raise DeclarationError(_WHERE, f"store is {given!r}; give 'memory', 'sqlite' or a function")
+
+
+def _store_in(folder: Path, numbers: Iterator[int]) -> SQLiteStore:
+    """A store of its own; those of the schedules before are not needed any more."""
+    for file in folder.iterdir():
+        with suppress(OSError):  # where an open file cannot be removed: it goes with the folder
+            file.unlink()
+    return SQLiteStore(folder / f"{next(numbers)}.db", durability="process")

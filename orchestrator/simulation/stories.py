@@ -65,7 +65,7 @@ def story(events: Iterable[Event], *, about: str | None = None, began: float = B
 
           2.1 s  curator was shown facts, version 7
           2.4 s  bob inserted into facts: version 8 (+ "MemGPT")
-          4.0 s  curator rewrote facts: version 9, from version 7: "MemGPT" by bob is gone, which curator was never shown
+          4.0 s  curator rewrote facts: version 9, from version 7: "MemGPT" by bob is gone, which curator …
 
     A showing is told where it matters: the last one before a change, where somebody else wrote in between. It stands
     where the blocks were read; the log tells of it when the model has answered.
