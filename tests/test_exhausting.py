@@ -77,7 +77,7 @@ def test_as_many_schedules_as_are_allowed_may_be_all_there_are():
 def test_schedules_that_come_to_the_same_are_counted_once():
     def always_the_same(chooser: Chooser) -> Played[None]:
         played = play(crowd(2, 2), chooser)
-        return Played(None, None, played.environment, (0,), played.choices, played.options, 0.0)
+        return Played(None, None, played.environment, (0,), played.choices, played.options, 0.0, ())
 
     search = every_schedule(always_the_same, switches=1)
     list(search)

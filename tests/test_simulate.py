@@ -16,7 +16,8 @@ from orchestrator.simulation.acting import _is_of_its_death
 from orchestrator.simulation.choosers import InOrder
 from orchestrator.simulation.faults import Plan
 from orchestrator.simulation.playing import play
-from orchestrator.simulation.simulating import performer_of, stores_for
+from orchestrator.simulation.searching import replay
+from orchestrator.simulation.simulating import performing
 from orchestrator.stores import MemoryStore, SQLiteStore
 from orchestrator.testing import Faults, FunctionModel, Latency, ScriptedModel, SimulationReport, call, edit, simulate
 from orchestrator.tools import tool
@@ -109,8 +110,7 @@ def test_an_update_that_another_one_overwrites_is_found_and_can_be_played_again(
     assert failure.choices <= 3
     again = simulate(**played, schedules=1, seed=failure.seed)
     assert again.failures == (failure.having(times=1),)
-    performer = performer_of(**played, faults=None, latency=None, store=MemoryStore, budget=None)
-    performance = performer(failure.schedule.settings, failure.schedule.chooser())
+    performance = replay(**played, schedule=failure.schedule)
     assert performance.played.digest == failure.digest
     assert performance.flaws == [failure.flaw]
 
@@ -234,10 +234,11 @@ def test_a_store_is_made_for_each_schedule(tmp_path: Path):
 
 
 def test_files_of_schedules_that_are_over_are_removed():
-    with stores_for("sqlite") as made:
+    with performing(pair(), "Go", model="rehearsal", store="sqlite") as performer:
 
         async def scene(environment: Any) -> Path:
-            store = made()
+            store = performer.scenario.store()
+            assert isinstance(store, SQLiteStore)
             await store.open(environment)
             await store.close()
             return Path(store._path)

@@ -312,9 +312,9 @@ def test_all_schedules_with_one_switch_hold() -> None:
 
 
 def test_one_agent_alone_has_no_other_schedules() -> None:
-    lines = simulate("team.py:plain", "hi", "--model", "rehearsal", "--exhaustive", "--switches=9").stdout.splitlines()
+    lines = simulate("team.py:plain", "hi", "--model", "rehearsal", "--exhaustive", "--switches=30").stdout.splitlines()
 
-    assert lines[-1].endswith(" with at most 9 switches hold; there are no others")
+    assert lines[-1].endswith(" with at most 30 switches hold; there are no others")
 
 
 def test_a_search_that_fails_replays_without_a_seed() -> None:
@@ -652,7 +652,7 @@ def test_a_search_in_code_says_how_far_it_came_and_can_be_stopped() -> None:
     team = orchestrator.Team("plain", [orchestrator.Agent("ann")])
 
     stopped = exhaust(team, "hi", model="rehearsal", switches=1, tell=lambda played, failed: played == 3)
-    alone = exhaust(team, "hi", model="rehearsal", switches=9)
+    alone = exhaust(team, "hi", model="rehearsal", switches=30)
 
     assert (stopped.schedules, stopped.complete, stopped.total) == (3, False, False)
     assert str(stopped).endswith("\nstopped after 3 schedules: there are more with at most 1 switch")

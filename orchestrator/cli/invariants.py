@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable
+from functools import wraps
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, cast
@@ -28,6 +29,7 @@ class Invariants:
         self.functions = tuple(self._watched(words, _found(words)) for words in typed)
 
     def _watched(self, typed: str, function: Callable[[Run], object]) -> Callable[[Run], None]:
+        @wraps(function)
         def demand(run: Run) -> None:
             try:
                 function(run)

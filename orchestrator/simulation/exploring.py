@@ -187,10 +187,12 @@ def _failure(perform: Perform, settings: Settings, performance: Performance, fla
             flaw = next((other for other in performance.flaws if same(other) == same(flaw)), flaw)
         else:
             flaw = flaw.having(what=f"{flaw.what}; not so when it was played again: {_CHANCE}")
+    events = list(chain.from_iterable(performance.played.commits))
+    is_told_of = any(getattr(event, "key", None) == flaw.block for event in events)
     return Failure(
         flaw=flaw,
         seed=settings.seed,
         schedule=Schedule.of(settings, choices),
-        story=tuple(story(list(chain.from_iterable(performance.played.commits)), about=flaw.block)),
+        story=tuple(story(events, about=flaw.block if is_told_of else None)),
         digest=performance.played.digest,
     )

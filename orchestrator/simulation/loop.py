@@ -109,6 +109,9 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def _close_self_pipe(self) -> None:
         """There is none."""
 
+    def _write_to_self(self) -> None:
+        """Nobody has to be woken: the loop never waits."""
+
     def time(self) -> float:
         """Seconds since the schedule began."""
         return self._now

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import chain
+from operator import attrgetter
 from typing import Final, Generic, TypeVar
 
 from orchestrator.environment import AMBIENT
@@ -22,6 +24,8 @@ MOST_STEPS: Final = 100_000
 
 #: What tells two events of one kind apart, besides when it was and what was said.
 _TELLING: Final = ("agent", "by", "key", "version", "status", "to", "name", "ok")
+
+_number: Final = attrgetter("seq")
 
 #: What is played: it is given the environment, and may use `Orchestrator` without naming it.
 Scene = Callable[[SimulatedEnvironment], Awaitable[_T]]
@@ -59,8 +63,9 @@ class Played(Generic[_T]):
 
     @property
     def history(self) -> str:
-        """The same where the same was committed in the same order, at whatever time."""
-        told = [[(event.type, *map(vars(event).get, _TELLING)) for event in commit] for commit in self.commits]
+        """The same where the same has happened in the same order, at whatever time."""
+        logs = (sorted(chain(*witness.commits), key=_number) for witness in self.environment.witnesses)
+        told = [[(event.type, *map(vars(event).get, _TELLING)) for event in log] for log in logs]
         return _digest(repr(told))
 
     @property
