@@ -79,6 +79,7 @@ class Scene:
         if not self._is_faulty:
             came.flaws += self._unexpected(run, "the run ended as")
         else:
+            came.flaws += await _left_behind(store)
             plan.heal()
             store.spare()
             again = await self._lived(environment, store, scenario.model(), self._begin)
@@ -145,6 +146,14 @@ def _is_of_its_death(error: Exception) -> bool:
     if isinstance(error, ExceptionGroup):
         return error.split((StoreError, RunError))[1] is None
     return True
+
+
+async def _left_behind(store: Store) -> list[Flaw]:
+    """Turns that go on although the team was closed in order. Opened again, it would let go of them."""
+    turns = await store.read(lambda rows: [turn for run in rows.runs() for turn in rows.turns(run.id)])
+    running = {turn.id: turn.agent for turn in turns if turn.status == "running"}
+    what = "has not ended, though the team was closed in order"
+    return [Flaw(kind="P6", what=f"{id} of {agent} {what}") for id, agent in running.items()]
 
 
 def _demanded(run: Run, invariants: Iterable[Invariant]) -> list[Flaw]:

@@ -129,6 +129,24 @@ def performing(
     """Who plays single schedules of the simulation that `simulate` describes, as long as it is entered; nothing
     escapes from them. Raises what `simulate` raises.
     """
+    with _stores(store) as made, guarded(allow):
+        yield performer_of(
+            team, message, model=model, faults=faults, invariants=invariants, latency=latency, store=made, budget=budget
+        )
+
+
+def performer_of(
+    team: Team,
+    message: str,
+    *,
+    model: ModelGiven,
+    faults: Faults | None,
+    invariants: Iterable[Invariant],
+    latency: Latency | None,
+    store: Callable[[], Store],
+    budget: Budget | None,
+) -> Performer:
+    """The same with stores of its own, where nothing is guarded from escaping."""
     _check_outside()
     if not isinstance(message, str) or unusable(message):
         raise DeclarationError(_WHERE, f"message is {message!r}; give text without NUL and halves of surrogate pairs")
@@ -136,19 +154,17 @@ def performing(
     _check_is("faults", faults, Faults)
     _check_is("latency", latency, Latency)
     _check_is("budget", budget, Budget)
-    with _stores(store) as made, guarded(allow):
-        yield Performer(
-            Scenario(
-                team,
-                message,
-                _models(team, model),
-                made,
-                Latency.recorded() if latency is None else latency,
-                faults or Faults.none(),
-                budget,
-                _checked(invariants),
-            )
-        )
+    scenario = Scenario(
+        team,
+        message,
+        _models(team, model),
+        store,
+        Latency.recorded() if latency is None else latency,
+        faults or Faults.none(),
+        budget,
+        _checked(invariants),
+    )
+    return Performer(scenario)
 
 
 @dataclass(slots=True)
