@@ -161,9 +161,13 @@ async def _written(environment: SimulatedEnvironment, store: Store | None = None
             return (await anext(events)).type
 
 
+_FOLDER = tempfile.TemporaryDirectory()
+
+
 async def _written_to_a_file(environment: SimulatedEnvironment) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        return await _written(environment, SQLiteStore(Path(folder, "blocks.db"), durability="process"))
+    # The store is looked at after the scene, so the folder is there as long as the process.
+    folder = tempfile.mkdtemp(dir=_FOLDER.name)
+    return await _written(environment, SQLiteStore(Path(folder, "blocks.db"), durability="process"))
 
 
 async def _cancelled(environment: SimulatedEnvironment) -> str:

@@ -17,7 +17,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 from orchestrator import Agent, BlockEdit, Environment, Grant, Insert, Replace, Rethink, Team
 from orchestrator.blocks import ENGINE, OWNER, Author, BlockState, Revision
 from orchestrator.changes import Changes
-from orchestrator.edits import Edit, Shown, apply, archived, operation
+from orchestrator.edits import UNSEEN, Edit, Shown, apply, archived, operation
 from orchestrator.errors import BlockError
 from orchestrator.events import ChangeRefused
 from orchestrator.ports import AgentRecord, Attached, Effect, Reader, Store, Transaction, TurnRecord
@@ -188,7 +188,9 @@ class StoreMachine(RuleBasedStateMachine):
 
         author, head = Author(name, "turn"), block.head
         try:
-            value, moved = apply(head, edit, author, grant=grant, shown=self.shown[name].get(key), history=history)
+            value, moved = apply(
+                head, edit, author, grant=grant, shown=self.shown[name].get(key, UNSEEN), history=history
+            )
         except BlockError as refusal:
             return refusal.code
         archives: list[tuple[Modelled, str]] = []

@@ -55,7 +55,7 @@ def check_team(
     prompts: Prompts = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what may go wrong with a team, before it runs; or what went wrong with one that is kept in a store.
+    """Say what may go wrong with a team, or what did in a store.
 
     Races: which agents can change a block at the same time, and whether an update is then lost, refused or safe. Lint:
     blocks that nobody writes, agents that nothing wakes, wakes without end, tools without their blocks, and the like.
