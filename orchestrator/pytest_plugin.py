@@ -7,6 +7,7 @@ imported where it is used.
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import shlex
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
@@ -20,6 +21,7 @@ from pydantic import ValidationError
 
 from orchestrator.checks import check_count
 from orchestrator.errors import DeclarationError
+from orchestrator.phrases import counted
 from orchestrator.ports import Model
 
 if TYPE_CHECKING:
@@ -123,7 +125,7 @@ def _played(item: pytest.Function, function: Callable[..., Awaitable[object]]) -
 
 async def _called(item: pytest.Item, function: Callable[..., Awaitable[object]], fixtures: dict[str, Any]) -> None:
     """The body of the test, in one schedule: fixtures are the same in all, but for models that count their turns."""
-    if "recorded_model" in fixtures:
+    if "recorded_model" in fixtures and _ANSWERS in item.stash:  # else it is another fixture of this name
         from orchestrator.simulation.recordings import RecordedModel
 
         fixtures = {**fixtures, "recorded_model": RecordedModel.load(item.stash[_ANSWERS])}
@@ -137,7 +139,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if marker is None:
         return
     if not item.stash.get(_IS_PLAYED, False) or not isinstance(item, pytest.Function):
-        raise _refused("only async functions can be simulated; write: async def")
+        raise _refused("only async functions can be simulated, and no methods of unittest; write: async def")
     for name, known in item._fixtureinfo.name2fixturedefs.items():
         if inspect.iscoroutinefunction(known[-1].func) or inspect.isasyncgenfunction(known[-1].func):
             problem = f"fixture {name!r} is async, and would run in another event loop than each of the schedules"
@@ -169,12 +171,13 @@ def _asked(item: pytest.Item, marker: pytest.Mark) -> Asked:
         schedules, seed = item.config.getoption("simulate_schedules"), given["seed"]
         schedules = given["schedules"] if schedules is None else schedules
         check_count("the mark simulate", "schedules", schedules)
-        if type(seed) is not int or seed < 0:
-            raise DeclarationError("the mark simulate", f"seed is {seed!r}; give a whole number, 0 or more")
+        only = item.config.getoption("simulate_seed")
+        for where, one in (("the mark simulate", seed), ("--simulate-seed", 0 if only is None else only)):
+            if type(one) is not int or one < 0:
+                raise DeclarationError(where, f"seed is {one!r}; give a whole number, 0 or more")
         allow = allowed(given["allow"])
     except DeclarationError as error:
         raise _refused(error) from None
-    only = item.config.getoption("simulate_seed")
     seeds = range(seed, seed + schedules) if only is None else range(only, only + 1)
     return Asked(seeds, allow, item.config.getoption("simulate_again"))
 
@@ -244,9 +247,10 @@ def _lines(item: pytest.Item, report: SimulationReport, failure: Failure, others
     yield f"simulation: seed {failure.seed} fails{f', and {before:,} before it do not' if before else ''}"
     for other in others:
         yield f"  also {other.flaw.kind}: {other.flaw.what}"
-    yield f"smallest schedule that fails so: {failure.choices} switch{'es' * (failure.choices != 1)}"
+    yield f"smallest schedule that fails so: {counted(failure.choices, 'choice')}"
     yield from (f"  {line}" for line in failure.story)
-    again = f"pytest {shlex.quote(item.nodeid)}"
+    place = os.path.relpath(item.path, item.config.invocation_params.dir)
+    again = f"pytest {shlex.quote(place + item.nodeid[item.nodeid.index('::') :])}"
     yield f"the same again: {again} --simulate-seed {failure.seed}"
     if (saved := _saved(item, failure)) is not None:
         yield f"the smallest again: {again} --simulate-again {shlex.quote(str(saved))}"
@@ -259,7 +263,8 @@ def _saved(item: pytest.Item, failure: Failure) -> Path | None:
     name = re.sub(r"[^\w.-]+", "-", item.nodeid.rpartition("/")[2]).strip("-")
     path = item.config.cache.mkdir("simulated") / f"{name}-{failure.seed}.json"
     path.write_text(failure.schedule.model_dump_json(exclude_defaults=True) + "\n", "utf-8")
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    here = item.config.invocation_params.dir
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 # --- what is told at the end
@@ -291,18 +296,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     schedules, distinct, turns = (
         sum(tally[name] for tally in tallies.values()) for name in ("schedules", "distinct", "turns")
     )
-    tests, played = _counted(len(tallies), "test"), _counted(schedules, "schedule")
+    tests, played = counted(len(tallies), "test"), counted(schedules, "schedule")
     terminalreporter.write_line(
-        f"simulated: {tests}, {played}, {distinct:,} of them distinct, {_counted(turns, 'turn')}"
+        f"simulated: {tests}, {played}, {distinct:,} of them distinct, {counted(turns, 'turn')}"
     )
     if terminalreporter.verbosity > 0:
         for name, tally in tallies.items():
-            played = _counted(tally["schedules"], "schedule")
+            played = counted(tally["schedules"], "schedule")
             terminalreporter.write_line(f"  {name}: {played}, {tally['distinct']:,} distinct")
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 # --- recorded answers

@@ -155,6 +155,8 @@ def tool(
     """
     if not isinstance(needs, Mapping) or not all(isinstance(grant, Grant) for grant in needs.values()):
         raise DeclarationError("a tool", f"needs is {needs!r}; give labels of blocks, each with a Grant")
+    if not isinstance(hands_to, str):
+        raise DeclarationError("a tool", f"hands_to is {hands_to!r}; give the name of an agent")
     if function is None:
         return partial(_made, needs=needs, hands_to=hands_to)
     return _made(function, needs, hands_to)

@@ -20,8 +20,8 @@ from typer.testing import CliRunner, Result
 from orchestrator import Agent, Block, Team, Waiver, check
 from orchestrator.checking.rules import RULES
 from orchestrator.cli import app, checking
+from orchestrator.cli.check_lines import explained, report_lines
 from orchestrator.cli.check_view import show_report, show_rules
-from orchestrator.cli.checked import explained, report_lines
 from orchestrator.cli.loading import load
 from patterns import teams
 

@@ -11,7 +11,7 @@ import pytest
 from handing import pass_on
 
 from orchestrator import Agent, Block, Orchestrator, Race, Team, Wake, check
-from orchestrator.checking.refusing import SPREAD, refused
+from orchestrator.checking.estimates import SPREAD, refused
 from orchestrator.events import ChangeRefused
 from orchestrator.stores import MemoryStore
 from orchestrator.testing import Say, ScriptedModel, edit, simulated_time

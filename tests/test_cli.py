@@ -24,9 +24,10 @@ from typer.testing import CliRunner, Result
 import orchestrator
 from orchestrator import Agent, Block, Team, ToolCall, Usage, run_sync
 from orchestrator.cli import app, loading, main
-from orchestrator.cli.lines import Lines, brief, summary, visible
+from orchestrator.cli.lines import Lines, summary
 from orchestrator.cli.view import View
 from orchestrator.events import BlockChanged, Cause, RunEnded, StepTaken, ToolAnswered, TurnEnded, TurnStarted
+from orchestrator.phrases import brief, visible
 
 CHECKOUT = Path(orchestrator.__file__).parent.parent
 

@@ -44,6 +44,7 @@ def test_a_team_in_a_scene_is_in_its_environment_and_its_store_is_looked_at():
     played = play(a_run, InOrder())
 
     assert (played.result, played.error, played.left_over) == ("from ann\nfrom bob", None, ())
+    assert played.turns == 2
     (history,) = played.histories
     assert history.team is TEAM
     assert history.blocks["pair:notes"].value == "from ann\nfrom bob"
@@ -170,12 +171,38 @@ def test_a_store_has_one_witness_however_often_it_is_used():
     async def act(environment: SimulatedEnvironment, witness: Witness) -> None:
         other = Team("other", [Agent("ann")])
         assert environment.witnessed(witness, other) is witness
-        assert witness.team is other
+        assert (await witness.history()).team is other
         assert environment.witnessed(witness.store, TEAM) is witness
         assert environment.witnessed(MemoryStore(), TEAM) is not witness
         assert len(environment.witnesses) == 2
 
     with_witness(act)
+
+
+def guarded(size: int) -> Team:
+    """A team whose notes take no longer text."""
+    notes = Block("notes", guard=lambda change: "too long" if len(change.new) > size else None)
+    return Team("pair", [Agent("ann", blocks=[notes])])
+
+
+@pytest.mark.parametrize("sizes", [(20, 5), (20, 20)])
+def test_what_was_written_under_another_declaration_is_not_judged_by_this_one(sizes: tuple[int, int]):
+    async def scene(environment: SimulatedEnvironment) -> None:
+        store = MemoryStore()
+        for size in sizes:
+            model = ScriptedModel({"ann": [edit("memory_insert", "notes", new_string="apples"), "done"]})
+            async with Orchestrator(guarded(size), store, model=model) as live:
+                await live.run("Hello")
+
+    played = play(scene, InOrder())
+
+    assert played.error is None
+    assert flaws_of(played) == []
+    (history,) = played.histories
+    ended, _ = (event.seq for event in history.log if event.type == "run_ended")
+    is_another = sizes[0] != sizes[1]
+    assert history.since == (ended if is_another else 0), "the same lines with the same values declare the same"
+    assert history.blocks["pair:ann/notes"].version == (2 if is_another else 3)
 
 
 def test_the_process_of_a_store_is_gone_after_so_many_transactions():

@@ -47,7 +47,8 @@ async def test_a_write_without_a_grant_is_told():
             "P8",
             "version 2 of block 'notes' (insert by bob in turn-1) is not in one transaction with the answer of its"
             " tool",
-        )
+        ),
+        ("P8", "memory_insert in turn-1 of bob was answered, and changed nothing"),
     ], "the grant that it has anyway changes nothing, but it parts the change from its answer"
 
 

@@ -25,7 +25,7 @@ from planting import (
     without,
 )
 
-from orchestrator import Agent, Orchestrator, Team
+from orchestrator import Agent, Block, Orchestrator, Team
 from orchestrator.events import (
     ChangeRefused,
     Event,
@@ -324,6 +324,40 @@ async def test_a_change_that_leaves_the_text_as_it_is_makes_no_version():
 
     assert [row.operation for row in empty.revisions[KEY]] == ["create"]
     assert [row.operation for row in full.revisions[KEY]] == ["create", "modify", "modify"]
+
+
+async def test_what_a_call_would_change_is_judged_by_the_text_that_it_means():
+    same = [
+        edit("memory_insert", "notes", new_string=""),  # a line has begun already
+        edit("memory_replace", "notes", old_string="tea & milk", new_string="tea &amp; milk"),
+        edit("memory_rethink", "notes", new_memory="tea &amp; milk\n"),
+    ]
+
+    history = await seen(pair(value="tea & milk\n"), {"ann": [*same, "done"]}, "ann")
+
+    assert [row.operation for row in history.revisions[KEY]] == ["create"]
+
+
+async def test_an_insertion_of_nothing_begins_a_line_where_none_has_begun():
+    nothing = edit("memory_insert", "notes", new_string="")
+    history = await seen(pair(value="tea"), {"ann": [nothing, "done"]}, "ann")
+
+    wrong = without(history, version(2))
+
+    assert [row.value for row in history.revisions[KEY]] == ["tea", "tea\n"]
+    assert told("P8", wrong) == ["memory_insert in turn-1 of ann was answered, and changed nothing"]
+
+
+async def test_an_insertion_of_the_line_that_has_to_leave_for_it_changes_the_archive_only():
+    old = Block("old", description="What left.")
+    notes = Block("notes", "tea\ntea", "What we know.", limit=7, overflow=old)
+    team = Team("pair", [Agent("ann", blocks=[notes]), Agent("bob", blocks=[notes])])
+    again = edit("memory_insert", "notes", new_string="tea")
+
+    history = await seen(team, {"ann": [again, "done"]}, "ann")
+
+    assert [row.value for row in history.revisions["pair:old"]] == ["", "tea"]
+    assert [row.operation for row in history.revisions["pair:notes"]] == ["create"]
 
 
 async def test_a_call_that_nobody_knows_of_is_not_judged_by_what_it_asked_for():

@@ -89,7 +89,7 @@ def test_a_lost_update_fails_with_a_seed_and_a_schedule_that_fail_again_and_its_
     result.assert_outcomes(failed=1, passed=1)
     seed, before = re.fullmatch(r"seed (\d+) fails, and (\d+) before it do not", told(result, "simulation: ")).groups()  # type: ignore[union-attr]
     assert seed == before != "0"
-    assert re.fullmatch("[12] switch(es)?", told(result, "smallest schedule that fails so: "))
+    assert re.fullmatch("[12] choices?", told(result, "smallest schedule that fails so: "))
     result.stdout.fnmatch_lines(
         ["*test_lost*", '>*assert await added() == "2"*', "E*AssertionError: an addition is lost"]
     )
@@ -301,7 +301,7 @@ def test_wrong_use_is_an_error_that_says_what_is_right(user: pytest.Pytester) ->
     result.assert_outcomes(errors=10)
     result.stdout.fnmatch_lines_random(
         [
-            "only async functions can be simulated; write: async def",
+            "only async functions can be simulated, and no methods of unittest; write: async def",
             "fixture 'connection' is async, and would run in another event loop than each of the schedules; *",
             "the mark simulate: takes no arguments without a name; it takes schedules, seed, allow",
             "the mark simulate: takes no times=; it takes schedules, seed, allow",
@@ -334,6 +334,10 @@ def test_options_count_more_than_the_mark_and_everything_is_summed_up(user: pyte
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*No such file or directory: 'nowhere.json'"])
 
+    result = run(user, "--simulate-seed=-1", "-k", "other")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["--simulate-seed: seed is -1; give a whole number, 0 or more"])
+
     result = run(user, "-p", "xdist", "-n", "2", "--simulate-schedules", "2", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=2)
     assert told(result, "simulated: ").startswith("2 tests, 4 schedules, ")
@@ -360,6 +364,52 @@ def test_anyios_own_mark_does_not_multiply_a_simulated_test(user: pytest.Pyteste
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(["FAILED test_marked.py::test_ours - ValueError"])
     assert "the smallest again" not in result.stdout.str()  # there is no cache to keep it in
+
+
+def test_a_command_is_told_as_it_is_typed_where_one_is(user: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    user.mkdir("inner").joinpath("test_inner.py").write_text(
+        "import pytest\n\n@pytest.mark.simulate(schedules=1)\nasync def test_it():\n    raise ValueError\n", "utf-8"
+    )
+    monkeypatch.chdir(user.path / "inner")
+
+    result = run(user)
+
+    result.stdout.fnmatch_lines(["FAILED test_inner.py::test_it - ValueError"])
+    assert told(result, "the same again: ") == "pytest test_inner.py::test_it --simulate-seed 0"
+
+
+def test_a_fixture_of_ones_own_that_is_called_recorded_model_is_handed_in_as_it_is(user: pytest.Pytester) -> None:
+    result = run(
+        user,
+        test_own="""
+        @pytest.fixture
+        def recorded_model():
+            return "mine"
+
+        @pytest.mark.simulate(schedules=2)
+        async def test_mine(recorded_model):
+            assert recorded_model == "mine"
+        """,
+    )
+
+    result.assert_outcomes(passed=1)
+
+
+def test_what_a_file_holds_from_an_earlier_schedule_is_found_as_that(user: pytest.Pytester) -> None:
+    result = run(
+        user,
+        test_kept="""
+        from orchestrator.stores import SQLiteStore
+
+        @pytest.mark.simulate
+        async def test_kept(tmp_path):
+            async with Orchestrator(team(), SQLiteStore(tmp_path / "kept.db"), model=ScriptedModel({})):
+                pass
+        """,
+    )
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["P9: *follows chance, or finds what an earlier schedule has left"])
 
 
 def test_without_simulated_tests_nothing_is_said_and_nothing_of_it_is_imported(user: pytest.Pytester) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,17 @@ from orchestrator.simulation.playing import play
 from orchestrator.simulation.searching import replay
 from orchestrator.simulation.simulating import performing
 from orchestrator.stores import MemoryStore, SQLiteStore
-from orchestrator.testing import Faults, FunctionModel, Latency, ScriptedModel, SimulationReport, call, edit, simulate
+from orchestrator.testing import (
+    Faults,
+    FunctionModel,
+    Latency,
+    ScriptedModel,
+    SimulationReport,
+    call,
+    edit,
+    exhaust,
+    simulate,
+)
 from orchestrator.tools import tool
 from patterns import teams
 
@@ -393,6 +406,10 @@ def test_an_error_in_a_process_that_is_killed_is_not_taken_for_its_death(error: 
         ({"invariants": ["fair"]}, "an invariant is 'fair'"),
         ({"tell": 3}, "tell is 3"),
         ({"model": 7}, "7 is no model"),
+        ({"model": lambda request: "done"}, "called for each schedule, without arguments"),
+        ({"model": ScriptedModel}, "'script'; or give a Model, such as FunctionModel(…)"),
+        ({"store": lambda path: MemoryStore()}, "'path'; or give 'memory' or 'sqlite'"),
+        ({"allow": [["sleep"]]}, "allow is [['sleep']]; give a tuple of some of sleep"),
     ],
 )
 def test_an_argument_that_cannot_be_what_it_is_is_refused_at_once(settings: dict[str, Any], told: str):
@@ -401,6 +418,43 @@ def test_an_argument_that_cannot_be_what_it_is_is_refused_at_once(settings: dict
     with pytest.raises(DeclarationError) as caught:
         simulate(team, message, **given)
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ({"model": lambda: "rehearsal"}, "model is a function that made 'rehearsal', which is no model"),
+        ({"store": lambda: None}, "store is a function that made None, which is no store"),
+        ({"store": partial(next, repeat(MemoryStore()))}, "gave the same MemoryStore again; it has to make one"),
+    ],
+)
+def test_a_function_that_makes_something_else_is_told_as_that(made: dict[str, Any], told: str):
+    report = simulate(Team("solo", [Agent("ann")]), "Go", schedules=1, **{"model": "rehearsal", **made})
+
+    assert [failure.flaw.kind for failure in report.failures] == ["error"]
+    assert told in report.failures[0].flaw.what
+
+
+@pytest.mark.parametrize("is_frozen", [False, True])
+def test_garbage_is_collected_afterwards_as_it_was_before(is_frozen: bool):
+    collected: list[bool] = []
+    assert not gc.get_freeze_count()
+    if is_frozen:
+        gc.freeze()
+
+    def stop(played: int, failed: int) -> bool:
+        collected.append(gc.isenabled())
+        raise ZeroDivisionError
+
+    try:
+        for play in (simulate, partial(exhaust, switches=1)):
+            with pytest.raises(ZeroDivisionError):
+                play(Team("solo", [Agent("ann")]), "Go", model="rehearsal", tell=stop)
+            assert gc.isenabled()
+            assert bool(gc.get_freeze_count()) is is_frozen
+    finally:
+        gc.unfreeze()
+    assert collected == [False, False]
 
 
 def test_an_invariant_that_is_async_is_refused_at_once():

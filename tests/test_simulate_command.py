@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 import orchestrator
 from orchestrator.cli import app
 from orchestrator.cli.simulation_lines import span
-from orchestrator.cli.simulation_parts import PartFailed, parts, play_parts, processes_for
+from orchestrator.cli.simulation_processes import PartFailed, parts, play_parts, processes_for
 from orchestrator.cli.simulation_view import Bar
 from orchestrator.simulation.tokens import Token
 from orchestrator.stores import SQLiteStore

@@ -6,7 +6,8 @@ import os
 
 from orchestrator.checking.findings import Finding
 from orchestrator.checking.report import Pair, Race, Report
-from orchestrator.models import VARIABLE
+from orchestrator.errors import DeclarationError
+from orchestrator.models import VARIABLE, check_model
 from orchestrator.ports import Model
 from orchestrator.runs import Budget
 from orchestrator.team import Team
@@ -23,8 +24,17 @@ def check(team: Team, *, model: str | Model | None = None, budget: Budget | None
     Args:
         model: the model that all agents are to have, as in `Orchestrator(team, model=…)`.
         budget: what a run may spend; the default one if it is left out.
+
+    Raises:
+        DeclarationError: an argument cannot be what it is.
     """
     from orchestrator.checking.asked import Asked  # with all rules and their words: only those who check need them
     from orchestrator.checking.judging import judged
 
+    if not isinstance(team, Team):
+        raise DeclarationError("a check", f"team is {team!r}; give a Team")
+    if budget is not None and not isinstance(budget, Budget):
+        raise DeclarationError("a check", f"budget is {budget!r}; give a Budget")
+    if model is not None and not isinstance(model, str):
+        check_model("a check", model)
     return judged(Asked(team, model, budget or Budget(), os.environ.get(VARIABLE)))

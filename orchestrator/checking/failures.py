@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from orchestrator.checking.findings import Finding
 from orchestrator.checking.past import Past
-from orchestrator.checking.phrases import counted
 from orchestrator.checking.rules import found
+from orchestrator.phrases import counted
 from orchestrator.ports import RunRecord
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from orchestrator.blocks import BlockState, Revision
 from orchestrator.checking.findings import Finding
 from orchestrator.checking.past import Past
-from orchestrator.checking.phrases import counted, listed
 from orchestrator.checking.rules import found
+from orchestrator.phrases import counted, listed
 
 
 def check_log(past: Past) -> Iterator[Finding]:

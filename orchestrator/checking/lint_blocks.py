@@ -8,8 +8,8 @@ from typing import Final
 from orchestrator.blocks import Block
 from orchestrator.checking.asked import Asked
 from orchestrator.checking.findings import Finding
-from orchestrator.checking.phrases import listed
 from orchestrator.checking.rules import found
+from orchestrator.phrases import listed
 
 #: A writer needs room for a few sentences: about so many characters of a block's limit.
 ROOM: Final = 300

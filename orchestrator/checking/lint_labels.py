@@ -9,8 +9,8 @@ from typing import Final
 
 from orchestrator.checking.asked import Asked
 from orchestrator.checking.findings import Finding
-from orchestrator.checking.phrases import listed
 from orchestrator.checking.rules import found
+from orchestrator.phrases import listed
 
 _WORDS: Final = re.compile(r"[_.-]+")
 

@@ -8,10 +8,10 @@ from typing import Final
 from orchestrator.agents import Agent
 from orchestrator.checking.asked import Asked
 from orchestrator.checking.findings import Finding
-from orchestrator.checking.phrases import counted, listed
 from orchestrator.checking.rules import found
 from orchestrator.checking.waking import Waking, counts
 from orchestrator.models.windows import window_of
+from orchestrator.phrases import counted, listed
 
 #: Characters of English prose to a token, about.
 CHARACTERS: Final = 3.7

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from orchestrator.checking.asked import Asked
 from orchestrator.checking.findings import Finding
-from orchestrator.checking.phrases import listed
 from orchestrator.checking.rules import found
 from orchestrator.checking.waking import Waking, counts
+from orchestrator.phrases import listed
 from orchestrator.team import WakeEntry
 
 

@@ -8,9 +8,9 @@ from orchestrator.agents import Agent
 from orchestrator.blocks import Grant
 from orchestrator.checking.asked import Asked
 from orchestrator.checking.findings import Finding
-from orchestrator.checking.phrases import listed
 from orchestrator.checking.rules import found
 from orchestrator.checking.waking import block_of, calls_at_first
+from orchestrator.phrases import listed
 from orchestrator.tools import Tool
 
 

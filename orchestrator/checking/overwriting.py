@@ -11,16 +11,15 @@ from orchestrator.blame import BlameLine, blamed
 from orchestrator.blocks import Revision
 from orchestrator.checking.findings import Finding
 from orchestrator.checking.past import Told
-from orchestrator.checking.phrases import counted, listed
 from orchestrator.checking.rules import found
+from orchestrator.phrases import counted, listed, quoted
 from orchestrator.records import Record
 
 #: Operations that write a whole text.
 _WHOLE: Final = ("rethink", "modify", "undo")
 
-#: Of the lines of a rewrite, so many are quoted, each with so many characters.
+#: Of the lines of a rewrite, so many are quoted.
 _MOST_LINES: Final = 3
-_MOST_QUOTED: Final = 60
 
 #: Of a block, so many rewrites of the unseen are told each by itself.
 _MOST: Final = 10
@@ -137,11 +136,11 @@ def _told(overwriting: Overwriting) -> str:
     parts = []
     if overwriting.unseen:
         lines = counted(len(overwriting.unseen), "line")
-        quoted = [f"{_quoted(line.text)} (by {line.by} in version {line.version:,})" for line in overwriting.unseen]
-        parts.append(f"removed {lines} that {overwriting.by} had never been shown: {_few(quoted)}")
+        gone = [f"{quoted(line.text)} (by {line.by} in version {line.version:,})" for line in overwriting.unseen]
+        parts.append(f"removed {lines} that {overwriting.by} had never been shown: {_few(gone)}")
     if overwriting.brought_back:
-        quoted = [_quoted(line) for line in overwriting.brought_back]
-        parts.append(f"brought back what others had removed meanwhile: {_few(quoted)}")
+        back = [quoted(line) for line in overwriting.brought_back]
+        parts.append(f"brought back what others had removed meanwhile: {_few(back)}")
     based = f"was based on version {overwriting.shown:,}"
     return f"version {overwriting.version:,}, a {overwriting.operation} by {overwriting.by}, {based} and " + (
         ", and ".join(parts)
@@ -181,7 +180,3 @@ def seen_ones(found_ones: Iterable[Overwriting]) -> Iterator[Finding]:
 def _few(texts: Sequence[str]) -> str:
     more = f" and {len(texts) - _MOST_LINES:,} more" if len(texts) > _MOST_LINES else ""
     return f"{', '.join(texts[:_MOST_LINES])}{more}"
-
-
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= _MOST_QUOTED else f"{text[: _MOST_QUOTED - 1]}…")

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from orchestrator.blocks import Block, Grant
+from orchestrator.checking.estimates import ASSUMED, refused
 from orchestrator.checking.findings import Finding
 from orchestrator.checking.overlapping import Overlap, Overlaps
-from orchestrator.checking.phrases import listed
-from orchestrator.checking.refusing import ASSUMED, refused
 from orchestrator.checking.report import Grade, Operation, Pair, Race
 from orchestrator.checking.rules import found
 from orchestrator.checking.schedules import both_there, edit_refused, lost, rewrite_refused
 from orchestrator.checking.waking import Waking
+from orchestrator.phrases import listed
 from orchestrator.team import Team
 
 #: Of the pairs of a race, so many are kept.

@@ -8,8 +8,8 @@ from typing import Final
 
 from orchestrator.checking.findings import Finding
 from orchestrator.checking.past import Past
-from orchestrator.checking.phrases import counted, listed
 from orchestrator.checking.rules import found
+from orchestrator.phrases import counted, listed
 from orchestrator.records import Record
 
 #: Two authors are in each other's way who were refused so often for what the other wrote, and at least at one in so

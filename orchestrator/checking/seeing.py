@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 from orchestrator.blocks import OWNER, BlockState
 from orchestrator.checking.findings import Finding
 from orchestrator.checking.past import Past
-from orchestrator.checking.phrases import counted, listed
 from orchestrator.checking.rules import found
+from orchestrator.phrases import counted, listed
 from orchestrator.ports import AgentRecord
 from orchestrator.records import Record
 

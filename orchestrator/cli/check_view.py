@@ -12,8 +12,8 @@ from rich.text import Text
 
 from orchestrator.checking import Finding, Report
 from orchestrator.checking.findings import Rule
-from orchestrator.cli.checked import INDENT, outcome, safe, safe_line, schedule
-from orchestrator.cli.lines import visible
+from orchestrator.cli.check_lines import INDENT, outcome, safe, safe_line, schedule
+from orchestrator.phrases import visible
 
 _COLOURS: Final = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
 _SAFE: Final = "bold green"

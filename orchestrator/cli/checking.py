@@ -12,7 +12,7 @@ import typer
 from orchestrator.checking import Report, check
 from orchestrator.checking.findings import Rule
 from orchestrator.checking.rules import RULES, rule
-from orchestrator.cli.checked import explained, outcome, report_lines
+from orchestrator.cli.check_lines import explained, outcome, report_lines
 from orchestrator.cli.doctoring import doctor
 from orchestrator.cli.lines import as_ascii
 from orchestrator.cli.loading import load

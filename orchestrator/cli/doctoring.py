@@ -9,10 +9,11 @@ import typer
 
 from orchestrator.checking.doctor import GRAVEST_FIRST, Diagnosis, concluded, gather
 from orchestrator.checking.overwriting import Overwriting
-from orchestrator.cli.lines import as_ascii, brief, count, one_line
+from orchestrator.cli.lines import as_ascii, one_line
 from orchestrator.cli.listing import Column, show_list
 from orchestrator.cli.stored import look_around, moment, saying_why
 from orchestrator.cli.terminal import is_terminal
+from orchestrator.phrases import brief, counted
 
 _BLOCKS: Final = (
     Column("block"),
@@ -85,7 +86,7 @@ def _tell(diagnosis: Diagnosis) -> None:
 
 
 def _summary(diagnosis: Diagnosis) -> str:
-    return ", ".join(count(len(diagnosis.of(severity)), severity) for severity in GRAVEST_FIRST)
+    return ", ".join(counted(len(diagnosis.of(severity)), severity) for severity in GRAVEST_FIRST)
 
 
 def _list(word: str, title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from orchestrator.bench import Finding, Gain, Load, Measured, Sent, Timed
-from orchestrator.cli.lines import visible
+from orchestrator.phrases import visible
 from orchestrator.team import Team
 
 

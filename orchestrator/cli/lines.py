@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from traceback import format_tb
-from typing import Any, Final
+from typing import Any
 
 from orchestrator.blocks import BlockState
 from orchestrator.errors import OrchestratorError
@@ -35,29 +34,12 @@ from orchestrator.events import (
     event_to_json,
 )
 from orchestrator.messages import Usage
+from orchestrator.phrases import brief, counted, visible
 from orchestrator.ports import TurnRecord
 from orchestrator.runs import Run
 
 #: Is told each event, in order.
 Show = Callable[[Event], None]
-
-#: What a terminal would obey rather than show: controls but for tab and newline, marks that turn the
-#: direction of writing, separators that look like a new line, and halves of surrogate pairs.
-_UNSEEN: Final = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-#: Of a text from elsewhere, a line shows so many characters.
-_MOST: Final = 100
-
-
-def visible(text: str) -> str:
-    """The text with what a terminal would obey written out, as in `\\x1b`; lines stay lines."""
-    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n"))
-
-
-def brief(text: str) -> str:
-    """The beginning of a text, in one line."""
-    line = visible(" ".join(text.split()))
-    return line if len(line) <= _MOST else f"{line[: _MOST - 1]}…"
 
 
 def one_line(text: str) -> str:
@@ -188,19 +170,19 @@ def filled(block: BlockChanged | BlockCreated | BlockState) -> str:
 
 def ending(turn: TurnEnded | TurnRecord) -> str:
     """How a turn ended."""
-    return f"{turn.status.replace('_', ' ')} after {count(turn.steps, 'step')}"
+    return f"{turn.status.replace('_', ' ')} after {counted(turn.steps, 'step')}"
 
 
 def summary(run: Run, seconds: float) -> str:
     """What the run came to, in one line; what is not known is left out."""
-    return f"run {run.status}: {count(len(run.turns), 'turn')}, {spent(run.usage)}, {seconds:.1f} s"
+    return f"run {run.status}: {counted(len(run.turns), 'turn')}, {spent(run.usage)}, {seconds:.1f} s"
 
 
 def spent(usage: Usage) -> str:
     """What model calls used; what is not known is left out."""
-    parts = [count(usage.calls, "model call")]
+    parts = [counted(usage.calls, "model call")]
     if tokens := usage.input_tokens + usage.output_tokens:
-        parts.append(count(tokens, "token"))
+        parts.append(counted(tokens, "token"))
     if usage.cost is not None:
         parts.append(f"${usage.cost:.4f}")
     return ", ".join(parts)
@@ -209,7 +191,7 @@ def spent(usage: Usage) -> str:
 def failure(run: Run) -> str:
     """Why a run is not complete; what a model or tool of the user's raised, with the place where it did."""
     if run.error is None:
-        return f"the {run.status} is spent after {count(len(run.turns), 'turn')}; see --max-turns and --timeout"
+        return f"the {run.status} is spent after {counted(len(run.turns), 'turn')}; see --max-turns and --timeout"
     cause = run.error.__cause__
     if cause is None or isinstance(cause, OrchestratorError):
         return str(run.error)
@@ -252,8 +234,3 @@ def event_as_ascii(event: Event) -> str:
     """`event_to_json`, in ASCII."""
     text = event_to_json(event)
     return text if text.isascii() else json.dumps(json.loads(text), separators=(",", ":"))
-
-
-def count(number: int, word: str) -> str:
-    """So many of them."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"

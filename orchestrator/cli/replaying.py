@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.cli.invariants import Invariants
-from orchestrator.cli.lines import as_ascii, count, visible
+from orchestrator.cli.lines import as_ascii
 from orchestrator.cli.simulation_lines import Told, schedule_fields, story_lines
 from orchestrator.cli.simulation_runs import ORIGIN
 from orchestrator.cli.simulation_words import Asked
 from orchestrator.cli.terminal import announce
 from orchestrator.errors import DeclarationError
+from orchestrator.phrases import counted, visible
 from orchestrator.simulation.exploring import Performance
 from orchestrator.simulation.judging import Flaw
 from orchestrator.simulation.searching import replay
@@ -95,7 +96,7 @@ class _Answer:
     def lines(self, path: Path) -> Iterator[str]:
         """For a person."""
         token = self._token
-        choices = count(len(token.schedule.choices), "choice")
+        choices = counted(len(token.schedule.choices), "choice")
         yield f"{visible(str(path))}: seed {token.schedule.settings.seed}, {choices}"
         if not self._flaws:
             yield f"not any more; it failed with {token.promise}: {visible(token.sentence)}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 
-from orchestrator.cli.lines import Lines, Show, summary, visible
+from orchestrator.cli.lines import Lines, Show, summary
 from orchestrator.cli.running import Answer
 from orchestrator.cli.terminal import is_terminal
+from orchestrator.phrases import visible
 from orchestrator.runs import Blocks
 from orchestrator.team import Team
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from orchestrator.cli.lines import count, visible
 from orchestrator.cli.simulation_words import Asked
+from orchestrator.phrases import counted, visible
 from orchestrator.simulation.reports import Failure, SimulationReport
 from orchestrator.simulation.schedules import Schedule
 from orchestrator.simulation.searching import SearchReport
@@ -33,9 +33,9 @@ def lines(report: SimulationReport, asked: Asked, kept: Sequence[Kept], seconds:
         kept: of each failure; none where nothing was to be kept.
         seconds: how long it took, in real time.
     """
-    played = f"{count(report.schedules, 'schedule')} ({_distinct(report)})"
+    played = f"{counted(report.schedules, 'schedule')} ({_distinct(report)})"
     yield f"passed: {played}" if report.passed else f"FAILED {report.failed:,} of {played}"
-    took = f"{count(report.turns, 'turn')}, {span(report.seconds)} of virtual time in {span(seconds)}"
+    took = f"{counted(report.turns, 'turn')}, {span(report.seconds)} of virtual time in {span(seconds)}"
     yield "; ".join((took, *_endings(report)))
     if isinstance(report, SearchReport):
         yield report.extent
@@ -50,7 +50,7 @@ def _is_search(report: SimulationReport) -> bool:
 
 def _distinct(report: SimulationReport) -> str:
     histories = "history" if len(report.histories) == 1 else "histories"
-    return f"{count(len(report.orders), 'distinct order')}, {len(report.histories):,} distinct {histories}"
+    return f"{counted(len(report.orders), 'distinct order')}, {len(report.histories):,} distinct {histories}"
 
 
 def _endings(report: SimulationReport) -> Iterator[str]:
@@ -70,9 +70,9 @@ def _ordered(outcomes: Mapping[str, int]) -> list[tuple[str, int]]:
 def _failed(failure: Failure, asked: Asked, kept: Kept, *, by_seed: bool) -> Iterator[str]:
     often = f" and {failure.times - 1:,} more" if failure.times > 1 else ""
     flaw = failure.flaw
-    where = f"seed {failure.seed}{often}" if by_seed else f"{count(failure.times, 'schedule')}"
+    where = f"seed {failure.seed}{often}" if by_seed else f"{counted(failure.times, 'schedule')}"
     yield f"{where}: {flaw.kind}: {visible(flaw.what)}"
-    yield f"smallest schedule: {count(failure.choices, 'choice')}"
+    yield f"smallest schedule: {counted(failure.choices, 'choice')}"
     yield from story_lines(failure.story)
     if kept.path is not None:
         yield f"replay: orchestrator simulate --replay {kept.path}"

@@ -16,7 +16,7 @@ from orchestrator.cli.invariants import Invariants
 from orchestrator.cli.lines import as_ascii
 from orchestrator.cli.simulation_lines import Kept, Told, fields, lines
 from orchestrator.cli.simulation_part import Part, played
-from orchestrator.cli.simulation_parts import PartFailed, parts, play_parts, processes_for
+from orchestrator.cli.simulation_processes import PartFailed, parts, play_parts, processes_for
 from orchestrator.cli.simulation_words import Asked
 from orchestrator.cli.terminal import announce, fail, is_terminal
 from orchestrator.errors import DeclarationError

@@ -15,11 +15,11 @@ from typing import Annotated, Final, NamedTuple
 import typer
 
 from orchestrator.checks import NAME
-from orchestrator.cli.lines import visible
 from orchestrator.cli.loading import DISTRIBUTION
 from orchestrator.cli.stored import saying_why
 from orchestrator.cli.writing import write_all
 from orchestrator.errors import DeclarationError
+from orchestrator.phrases import visible
 
 #: The entry-point group of skeletons: a pattern's name, and the module that is copied with the test beside it.
 GROUP: Final = "orchestrator.skeletons"

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from orchestrator.blocks import Revision
-from orchestrator.cli.lines import as_ascii, block_fields, brief, count, filled, one_line, visible
+from orchestrator.cli.lines import as_ascii, block_fields, filled, one_line
 from orchestrator.cli.listing import Column, show_list
 from orchestrator.cli.loading import load
 from orchestrator.cli.stored import look, moment, saying_why, store_there, use
@@ -20,6 +20,7 @@ from orchestrator.cli.words import AsJson, BlockName, Docs, StorePath, Workers, 
 from orchestrator.errors import DeclarationError
 from orchestrator.owner.looking import BlockHistory, SeenBlock, find_block, find_history, find_revision, list_blocks
 from orchestrator.owner.offline import set_text
+from orchestrator.phrases import brief, counted, visible
 
 blocks = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Look at the blocks of a stored team, and write to them."
@@ -218,7 +219,7 @@ def _tell_revision(history: BlockHistory, revision: Revision, as_json: bool) -> 
     if as_json:
         typer.echo(as_ascii({"block": history.name, "id": history.key, **_revision_fields(revision)}))
         return
-    typer.echo(one_line(f"{history.name}: {_told(revision)}, {count(len(revision.value), 'character')}"))
+    typer.echo(one_line(f"{history.name}: {_told(revision)}, {counted(len(revision.value), 'character')}"))
     typer.echo(f"\n{visible(revision.value)}")
 
 

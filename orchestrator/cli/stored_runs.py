@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import anyio
 import typer
 
-from orchestrator.cli.lines import Lines, as_ascii, brief, count, ending, failure, one_line, run_fields, spent, visible
+from orchestrator.cli.lines import Lines, as_ascii, ending, failure, one_line, run_fields, spent
 from orchestrator.cli.listing import Column, show_list
 from orchestrator.cli.loading import load
 from orchestrator.cli.running import Answer, resume
@@ -23,6 +23,7 @@ from orchestrator.cli.terminal import announce
 from orchestrator.cli.wording import choose_prompts
 from orchestrator.cli.words import AsJson, Docs, ModelName, Prompts, StorePath, TeamWord, Workers, options_given
 from orchestrator.owner.looking import ListedRun, StoredRun, find_run, list_runs
+from orchestrator.phrases import brief, counted, visible
 from orchestrator.ports import RunRecord
 
 runs = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at the runs of a stored team; resume them.")
@@ -170,7 +171,9 @@ def tell_cut_off(
 ) -> None:
     """Say on stderr which runs were cut off, and by which commands they go on."""
     were = "was" if len(found) == 1 else "were"
-    typer.echo(f"{count(len(found), 'run')} of this store {were} cut off. To go on, before the next message:", err=True)
+    typer.echo(
+        f"{counted(len(found), 'run')} of this store {were} cut off. To go on, before the next message:", err=True
+    )
     given = (("--store", store), ("--model", model), ("--docs", docs), ("--workers", workers), ("--prompts", prompts))
     options = [word for name, value in given if value is not None for word in (name, str(value))]
     for run in found:
@@ -192,7 +195,7 @@ def _shown(run: StoredRun, cut_off: bool | None) -> Iterator[str]:
     yield f"status   {_status(record, cut_off)}"
     yield f"opened   {moment(record.at)}"
     yield f"budget   {_budget(record)}"
-    yield f"used     {count(sum(turn.run == record.id for turn in run.turns), 'turn')}, {spent(run.usage)}"
+    yield f"used     {counted(sum(turn.run == record.id for turn in run.turns), 'turn')}, {spent(run.usage)}"
     if record.agent:
         yield f"message  for {one_line(record.agent)}:"
         yield from _indented(record.text)
@@ -229,7 +232,7 @@ def _indented(text: str, by: int = 2) -> Iterator[str]:
 
 
 def _budget(run: RunRecord) -> str:
-    parts = [count(run.max_turns, "turn")]
+    parts = [counted(run.max_turns, "turn")]
     if run.max_usd is not None:
         parts.append(f"${run.max_usd:,.2f}")
     if run.max_seconds is not None:

@@ -8,8 +8,8 @@ from typing import NoReturn
 
 import typer
 
-from orchestrator.cli.lines import visible
 from orchestrator.models import VARIABLE
+from orchestrator.phrases import visible
 from orchestrator.team import Team
 
 

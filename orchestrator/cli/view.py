@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.blocks import BlockState
-from orchestrator.cli.lines import brief, change, ending
+from orchestrator.cli.lines import change, ending
 from orchestrator.events import (
     BlockChanged,
     Event,
@@ -25,6 +25,7 @@ from orchestrator.events import (
     TurnStarted,
 )
 from orchestrator.messages import ToolCall
+from orchestrator.phrases import brief
 from orchestrator.team import Team
 
 

@@ -7,12 +7,13 @@ from typing import Annotated, Final
 
 import typer
 
-from orchestrator.cli.lines import as_ascii, visible
+from orchestrator.cli.lines import as_ascii
 from orchestrator.cli.listing import Column, show_list
 from orchestrator.cli.stored import saying_why
 from orchestrator.cli.words import AsJson
 from orchestrator.cli.writing import write_all
 from orchestrator.errors import DeclarationError
+from orchestrator.phrases import visible
 from orchestrator.prompting import load_prompts, use_prompts
 from orchestrator.templates import SUFFIX, VARIABLE, shipped_templates
 

@@ -46,6 +46,12 @@ def find_model(name: str, environment: Environment) -> Model:
     raise ModelNotFound(f"there is no model {name!r}. Models that run here: {known}{form}")
 
 
+def check_model(where: str, model: object) -> None:
+    """Raise `DeclarationError` unless it is an object that answers requests."""
+    if isinstance(model, type) or not hasattr(model, "respond"):
+        raise DeclarationError(where, f"{model!r} is no model; give a name or an object with respond()")
+
+
 def _example(name: str) -> str:
     """How to name a model of a provider's, for somebody who typed `name`."""
     if name.startswith(("gpt-", "o1", "o3", "o4", "chatgpt-")):
@@ -102,8 +108,7 @@ def _model_of(agent: Agent, override: str | Model | None, found: dict[str, Model
         if wanted is None or wanted == "":
             continue
         if not isinstance(wanted, str):
-            if isinstance(wanted, type) or not hasattr(wanted, "respond"):
-                raise DeclarationError(source, f"{wanted!r} is no model; give a name or an object with respond()")
+            check_model(source, wanted)
             return wanted
         if wanted not in found:
             try:

@@ -47,7 +47,6 @@ class Came:
 
     #: How the run of the message ended: a status; "unknown" where its caller was cancelled before it was there.
     outcome: str = "unknown"
-    turns: int = 0
     flaws: list[Flaw] = field(default_factory=list)
 
 
@@ -85,7 +84,6 @@ class Scene:
             again = await self._lived(environment, store, scenario.model(), self._begin)
             came.flaws += self._unexpected(again, "nothing failed any more, and another message ended as")
         came.flaws += [Flaw(kind="P8", what=f"tool {name} goes on after its turn has ended") for name in plan.running]
-        came.turns = sum(event.type == "turn_started" for commit in store.commits for event in commit)
         return came
 
     async def _lived(self, environment: SimulatedEnvironment, store: Witness, model: Model, act: _Act) -> Run | None:

@@ -10,7 +10,7 @@ from orchestrator.simulation.choosers import Chooser
 from orchestrator.simulation.environment import SimulatedEnvironment
 from orchestrator.simulation.exploring import Performance
 from orchestrator.simulation.judging import flaws_of
-from orchestrator.simulation.playing import Played, play
+from orchestrator.simulation.playing import play
 from orchestrator.simulation.schedules import Schedule, Settings
 
 
@@ -39,7 +39,7 @@ class Body:
         if isinstance(played.error, self._passed_on):
             raise played.error
         self._check_stores([witness.store for witness in played.environment.witnesses])
-        return Performance(played, flaws_of(played), turns=_turns(played))
+        return Performance(played, flaws_of(played))
 
     def again(self, schedule: Schedule) -> Performance:
         """Play one that was written down."""
@@ -57,9 +57,3 @@ class Body:
                 "a simulated test", f"uses a {name} that was there before it; make a new one in the test, each time"
             )
         self._stores = stores
-
-
-def _turns(played: Played[None]) -> int:
-    """How many turns were started."""
-    commits = (commit for witness in played.environment.witnesses for commit in witness.commits)
-    return sum(event.type == "turn_started" for commit in commits for event in commit)

@@ -69,7 +69,7 @@ class SimulatedEnvironment(Environment):
         if witness is None:
             witness = Witness(store)
             self.witnesses.append(witness)
-        witness.team = team
+        witness.used_by(team)
         return witness
 
     async def run_blocking(self, function: Callable[[], _T]) -> _T:

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any, Final, Literal, NamedTuple, NoReturn, get_args
 
 from orchestrator.errors import DeclarationError, OrchestratorError
+from orchestrator.phrases import shortened
 from orchestrator.simulation.loop import SimulatedLoop
 from orchestrator.simulation.loop import __file__ as loop_file
 from orchestrator.tools import CALLING, Calling
@@ -107,9 +108,10 @@ def guarded(allow: Iterable[Kind] = ()) -> Iterator[None]:
 def allowed(allow: Iterable[Kind]) -> frozenset[Kind]:
     """What `guarded` is to allow, if it can be; else `DeclarationError`."""
     kinds = get_args(Kind)
-    if isinstance(allow, str) or not isinstance(allow, Iterable) or not set(allow) <= set(kinds):
+    given = None if isinstance(allow, str) or not isinstance(allow, Iterable) else tuple(allow)
+    if given is None or not all(kind in kinds for kind in given):
         raise DeclarationError("a simulation", f"allow is {allow!r}; give a tuple of some of {', '.join(kinds)}")
-    return frozenset(allow)
+    return frozenset(given)
 
 
 class _Guards:
@@ -217,9 +219,8 @@ def _escape(loop: SimulatedLoop, way: _Way, args: tuple[object, ...], frames: It
     if owner:
         args = args[1:]  # without the object itself
     told = _ADDRESS.sub("", ", ".join(map(repr, args)))
-    told = told if len(told) <= _MOST_TOLD else f"{told[: _MOST_TOLD - 1]}…"
     called = f"{owner.removeprefix('Base') or way.module.lstrip('_')}.{name}".removesuffix(".__init__")
-    error = EscapedSimulation(way.kind, f"{called}({told})", CALLING.get(), _place(frames))
+    error = EscapedSimulation(way.kind, f"{called}({shortened(told, _MOST_TOLD)})", CALLING.get(), _place(frames))
     loop.escapes.append(error)
     raise error
 

@@ -25,7 +25,7 @@ _COLLECTED: Final = 20
 _TWICE: Final = 20
 
 #: Why a schedule does not repeat itself.
-_CHANCE: Final = "a tool, model or guard follows chance"
+CHANCE: Final = "a tool, model or guard follows chance, or finds what an earlier schedule has left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,6 @@ class Performance:
     flaws: list[Flaw]
     #: A word for how it ended.
     outcome: str = ""
-    turns: int = 0
 
 
 #: Plays one schedule: what was drawn for it, and who chooses; None: as was drawn.
@@ -55,7 +54,7 @@ def explore(
         faulty: whether things may go wrong in them.
     """
     tally = Tally(perform)
-    with _collecting_seldom() as collect:
+    with collecting_seldom() as collect:
         for seed in seeds:
             _explored(perform, drawn(seed, faulty=faulty), tally)
             collect()
@@ -65,25 +64,27 @@ def explore(
 
 
 @contextmanager
-def _collecting_seldom() -> Iterator[Callable[[], None]]:
+def collecting_seldom() -> Iterator[Callable[[], None]]:
     """Each schedule leaves cycles behind, and looking for them at every chance takes a fifth of all time."""
     if not gc.isenabled():
         yield lambda: None
         return
-    numbers = count(1)
+    numbers, is_ours = count(1), not gc.get_freeze_count()  # what somebody else has frozen stays so
 
     def collect() -> None:
         if next(numbers) % _COLLECTED == 0:
             gc.collect()
 
-    gc.collect()
-    gc.freeze()
     gc.disable()
     try:
+        if is_ours:
+            gc.collect()
+            gc.freeze()
         yield collect
     finally:
         gc.enable()
-        gc.unfreeze()
+        if is_ours:
+            gc.unfreeze()
 
 
 def _explored(perform: Perform, settings: Settings, tally: Tally) -> None:
@@ -130,7 +131,7 @@ class Tally:
         self.schedules += 1
         self.orders.add(played.order)
         self.histories.add(played.history)
-        self.turns += performance.turns
+        self.turns += played.turns
         self.steps += len(played.trace)
         self.seconds = added(self.seconds, played.seconds)
         if performance.outcome:
@@ -166,7 +167,7 @@ def repeated(one: Performance, other: Performance) -> list[Flaw]:
     pairs = enumerate(zip(one.played.trace, other.played.trace, strict=False), 1)
     step = next((step for step, (left, right) in pairs if left != right), None)
     where = "in what was committed" if step is None else f"at step {step}"
-    what = f"the same seed came to something else the second time, first {where}: {_CHANCE}"
+    what = f"the same seed came to something else the second time, first {where}: {CHANCE}"
     return [Flaw(kind="P9", what=what)]
 
 
@@ -186,7 +187,7 @@ def _failure(perform: Perform, settings: Settings, performance: Performance, fla
             performance = again(choices)
             flaw = next((other for other in performance.flaws if same(other) == same(flaw)), flaw)
         else:
-            flaw = flaw.having(what=f"{flaw.what}; not so when it was played again: {_CHANCE}")
+            flaw = flaw.having(what=f"{flaw.what}; not so when it was played again: {CHANCE}")
     events = list(chain.from_iterable(performance.played.commits))
     is_told_of = any(getattr(event, "key", None) == flaw.block for event in events)
     return Failure(

@@ -85,6 +85,8 @@ class Latency:
     most: float = field(default=_MOST, kw_only=True)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.parts, Iterable):
+            raise DeclarationError("a latency", f"has {self.parts!r} as its parts; give a list of LogNormal")
         object.__setattr__(self, "parts", tuple(self.parts))
         if not all(isinstance(part, LogNormal) for part in self.parts):
             raise DeclarationError("a latency", f"has {self.parts!r} as its parts; give a list of LogNormal")

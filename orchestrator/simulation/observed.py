@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, get_args
 
 from orchestrator.errors import DeclarationError
+from orchestrator.phrases import quoted
 
 Kind = Literal["read", "insert", "replace", "rethink", "modify"]
 
@@ -22,9 +23,6 @@ Outcome = Literal["acknowledged", "refused", "unknown"]
 
 #: So many ways in which operations of unknown outcome may have filled gaps are followed at a time.
 _MOST_WAYS: Final = 1000
-
-#: Of a text, so many characters are quoted.
-_MOST_QUOTED: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,7 +301,7 @@ class _Texts:
         if self._ways:
             return None
         times = before[0].text.count(write.old)
-        sentence = f"{write} replaced {_quoted(write.old)}, which stood {times} times in version {version - 1}"
+        sentence = f"{write} replaced {quoted(write.old)}, which stood {times} times in version {version - 1}"
         return Contradiction("unfit", sentence, (write,))
 
     def _fill(self, version: int) -> Contradiction | None:
@@ -349,12 +347,12 @@ class _Texts:
         for line in due - shown:
             author = self._author(line, _version(operation))
             if author is not None:
-                sentence = f"{operation} lacks {_quoted(line)}, which should be there since {author}"
+                sentence = f"{operation} lacks {quoted(line)}, which should be there since {author}"
                 return Contradiction("missing", sentence, (author, operation))
         for line in shown - due:
-            sentence = f"{operation} shows {_quoted(line)}, which nobody had put there by then"
+            sentence = f"{operation} shows {quoted(line)}, which nobody had put there by then"
             return Contradiction("phantom", sentence, (operation,))
-        sentence = f"{operation} shows {_quoted(value)} in the place of {_quoted(wanted)}"
+        sentence = f"{operation} shows {quoted(value)} in the place of {quoted(wanted)}"
         return Contradiction("changed", sentence, (operation,))
 
     def _author(self, line: str, version: int) -> Operation | None:
@@ -369,7 +367,3 @@ class _Texts:
 def _may_follow(operation: Operation, used: Iterable[Operation]) -> bool:
     """Whether it can have had its effect after those: it is none of them, and none began after it was over."""
     return all(other is not operation and other.begun <= _ended(operation) for other in used)
-
-
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= _MOST_QUOTED else f"{text[: _MOST_QUOTED - 1]}…")

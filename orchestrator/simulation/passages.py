@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from orchestrator.blame import BlameLine, rewritten
 from orchestrator.blocks import ENGINE, Revision
 from orchestrator.events import BlockChanged, BlockCreated
+from orchestrator.phrases import brief
 
 #: Of a text, so many characters are quoted; of several lines, so many.
 _MOST: Final = 60
 _MOST_LINES: Final = 2
-
-#: What a terminal would obey rather than show.
-_UNSEEN: Final = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Passage(NamedTuple):
@@ -57,18 +54,12 @@ def _revision(event: BlockCreated | BlockChanged) -> Revision:
 
 def several(lines: Sequence[BlameLine]) -> str:
     """The first of the lines, quoted, and how many there are more."""
-    first = ", ".join(quoted(line.text) for line in lines[:_MOST_LINES])
+    first = ", ".join(in_marks(line.text) for line in lines[:_MOST_LINES])
     more = len(lines) - _MOST_LINES
     return f"{first} and {more} more" if more > 0 else first
 
 
-def quoted(text: str) -> str:
+def in_marks(text: str) -> str:
     """The beginning of a text, between marks that are not in it."""
-    line = shortened(text)
+    line = brief(text, _MOST)
     return f"'{line}'" if '"' in line else f'"{line}"'
-
-
-def shortened(text: str, most: int = _MOST) -> str:
-    """The beginning of a text, in one line, with what a terminal would obey written out."""
-    line = _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), " ".join(text.split()))
-    return line if len(line) <= most else f"{line[: most - 1]}…"

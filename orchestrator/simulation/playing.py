@@ -57,6 +57,11 @@ class Played(Generic[_T]):
         return [commit for witness in self.environment.witnesses for commit in witness.commits]
 
     @property
+    def turns(self) -> int:
+        """How many turns were started."""
+        return sum(event.type == "turn_started" for commit in self.commits for event in commit)
+
+    @property
     def order(self) -> str:
         """The same where tasks took their steps in the same order."""
         return _digest(repr(self.trace))

@@ -31,7 +31,8 @@ from orchestrator.errors import (
 )
 from orchestrator.events import Event, StepTaken, TurnEnded
 from orchestrator.messages import ToolCall, Usage
-from orchestrator.models import find_model
+from orchestrator.models import check_model, find_model
+from orchestrator.phrases import counted
 from orchestrator.ports import Model, ModelRequest, ModelResponse, Store
 from orchestrator.records import Record
 from orchestrator.tools import storable
@@ -154,7 +155,13 @@ class RecordedModel:
 
     def __init__(self, answers: Iterable[Answer]) -> None:
         self._answers: dict[Place, Answer] = {}
+        if isinstance(answers, str | PathLike) or not isinstance(answers, Iterable):
+            raise DeclarationError(
+                "a recording", f"is {answers!r}; give answers, or read a file: RecordedModel.load(…)"
+            )
         for answer in answers:
+            if not isinstance(answer, Answer):
+                raise DeclarationError("a recording", f"has {answer!r} among its answers")
             if self._answers.setdefault(answer.place, answer) is not answer:
                 raise DeclarationError("a recording", f"has two answers for {_told(answer.place)}")
         self._unused = dict.fromkeys(sorted(self._answers))
@@ -236,7 +243,7 @@ class RecordedModel:
         steps = Counter(place.turn for place in self._answers if place.agent == agent)
         if not steps:
             return f"there are answers for {', '.join(sorted({place.agent for place in self._answers}))}"
-        turns = ", ".join(f"turn {turn} ({count} step{'s' * (count != 1)})" for turn, count in sorted(steps.items()))
+        turns = ", ".join(f"turn {turn} ({counted(count, 'step')})" for turn, count in sorted(steps.items()))
         return f"of this agent there is {turns}"
 
 
@@ -252,6 +259,7 @@ class RecordingModel:
 
     def __init__(self, model: str | Model) -> None:
         self._model = find_model(model, ambient()) if isinstance(model, str) else model
+        check_model("a recording", self._model)
         self._answers: dict[Place, Answer] = {}
         self._turns = _Turns()
 

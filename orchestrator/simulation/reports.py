@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterable
 from pydantic import Field, field_serializer
 
 from orchestrator.errors import OrchestratorError
+from orchestrator.phrases import counted
 from orchestrator.records import Record
 from orchestrator.simulation.judging import Flaw
 from orchestrator.simulation.schedules import Schedule
@@ -112,7 +113,7 @@ def _both(one: Failure, other: Failure) -> Failure:
 
 
 def _lines(report: SimulationReport) -> Iterable[str]:
-    schedules, turns = _counted(report.schedules, "schedule"), _counted(report.turns, "turn")
+    schedules, turns = counted(report.schedules, "schedule"), counted(report.turns, "turn")
     played = f"{schedules}, {len(report.orders):,} of them distinct, {turns}"
     if report.passed:
         yield f"passed: {played}"
@@ -121,10 +122,6 @@ def _lines(report: SimulationReport) -> Iterable[str]:
     for failure in report.failures:
         often = f" and {failure.times - 1:,} more" if failure.times > 1 else ""
         yield f"  seed {failure.seed}{often}: {failure.flaw.kind}: {failure.flaw.what}"
-        choices = _counted(failure.choices, "choice") if failure.choices else "whoever has waited longest goes on"
+        choices = counted(failure.choices, "choice") if failure.choices else "whoever has waited longest goes on"
         yield f"  smallest schedule: {choices}"
         yield from (f"    {line}" for line in failure.story)
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"

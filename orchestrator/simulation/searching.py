@@ -6,17 +6,19 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from orchestrator.checks import check_count
+from orchestrator.phrases import counted
 from orchestrator.runs import Budget
 from orchestrator.simulation.acting import Invariant
 from orchestrator.simulation.choosers import Chooser
+from orchestrator.simulation.escapes import Kind
 from orchestrator.simulation.exhausting import every_schedule
-from orchestrator.simulation.exploring import Performance, Tally, Tell, repeated
+from orchestrator.simulation.exploring import Performance, Tally, Tell, collecting_seldom, repeated
 from orchestrator.simulation.faults import Faults
 from orchestrator.simulation.latency import Latency
 from orchestrator.simulation.playing import Played
 from orchestrator.simulation.reports import SimulationReport
 from orchestrator.simulation.schedules import Schedule, Settings
-from orchestrator.simulation.simulating import ModelGiven, StoreGiven, performing
+from orchestrator.simulation.simulating import ModelGiven, StoreGiven, check_tell, performing
 from orchestrator.team import Team
 
 #: Nobody is late, and no model thinks: only who goes on differs.
@@ -37,8 +39,8 @@ class SearchReport(SimulationReport):
     @property
     def extent(self) -> str:
         """How far the search has come, in a line."""
-        many = f"{self.schedules:,} schedule{'s' * (self.schedules != 1)}"
-        switches = "1 switch" if self.switches == 1 else f"{self.switches:,} switches"
+        many = counted(self.schedules, "schedule")
+        switches = counted(self.switches, "switch", "switches")
         if not self.complete:
             return f"stopped after {many}: there are more with at most {switches}"
         end = " hold" if self.passed else f": {self.schedules - self.failed:,} hold, {self.failed:,} do not"
@@ -56,6 +58,7 @@ def exhaust(
     invariants: Iterable[Invariant] = (),
     store: StoreGiven = "memory",
     budget: Budget | None = None,
+    allow: Iterable[Kind] = (),
     tell: Tell | None = None,
 ) -> SearchReport:
     """Give a small team the same message under every schedule with at most so many switches.
@@ -69,16 +72,25 @@ def exhaust(
 
     Args:
         most: so many schedules are played at most; `SearchReport.complete` says whether these were all.
-        model, invariants, store, budget, tell: as for `simulate`.
+        model, invariants, store, budget, allow, tell: as for `simulate`.
 
     Raises:
         ModelNotFound: as `Orchestrator` does.
         DeclarationError: an argument cannot be what it is.
+        RunError: it is called in a running event loop.
     """
     check_count("a search", "switches", switches)
     check_count("a search", "most", most)
+    check_tell(tell)
     with performing(
-        team, message, model=model, invariants=invariants, latency=Latency.none(), store=store, budget=budget
+        team,
+        message,
+        model=model,
+        invariants=invariants,
+        latency=Latency.none(),
+        store=store,
+        budget=budget,
+        allow=allow,
     ) as performer:
         tally = Tally(performer)
         last: list[Performance] = []
@@ -89,11 +101,13 @@ def exhaust(
 
         search = every_schedule(play, switches, most)
         is_stopped = False
-        for _ in search:
-            tally.take(_AT_ONCE, last[0], last[0].flaws)
-            if tell is not None and tell(tally.schedules, tally.failed):
-                is_stopped = True
-                break
+        with collecting_seldom() as collect:
+            for _ in search:
+                tally.take(_AT_ONCE, last[0], last[0].flaws)
+                collect()
+                if tell is not None and tell(tally.schedules, tally.failed):
+                    is_stopped = True
+                    break
         reached = search.exhausted
     return SearchReport(
         **dict(tally.report()),
@@ -127,5 +141,5 @@ def replay(
         performance = performer(schedule.settings, schedule.chooser())
         if twice and not performance.flaws:
             again = performer(schedule.settings, schedule.chooser())
-            return Performance(performance.played, repeated(performance, again), performance.outcome, performance.turns)
+            return Performance(performance.played, repeated(performance, again), performance.outcome)
     return performance

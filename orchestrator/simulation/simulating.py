@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import anyio
 
@@ -37,6 +37,8 @@ from orchestrator.team import Team
 #: A model for all agents, by name or as an object; or what makes one for each schedule.
 ModelGiven = str | Model | Callable[[], Model] | None
 StoreGiven = Literal["memory", "sqlite"] | Callable[[], Store]
+
+_T = TypeVar("_T")
 
 _WHERE: Final = "a simulation"
 
@@ -97,8 +99,7 @@ def simulate(
     check_count(_WHERE, "schedules", schedules)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise DeclarationError(_WHERE, f"seed is {seed!r}; give a whole number, 0 or more")
-    if tell is not None and not callable(tell):
-        raise DeclarationError(_WHERE, f"tell is {tell!r}; give a function of two numbers")
+    check_tell(tell)
     with performing(
         team,
         message,
@@ -185,7 +186,13 @@ class Performer:
         came, flaws = played.result, flaws_of(played)
         if came is None:
             return Performance(played, flaws)
-        return Performance(played, [*flaws, *came.flaws], came.outcome, came.turns)
+        return Performance(played, [*flaws, *came.flaws], came.outcome)
+
+
+def check_tell(tell: object) -> None:
+    """Raise `DeclarationError` unless it can be told of each schedule, or is None."""
+    if tell is not None and not callable(tell):
+        raise DeclarationError(_WHERE, f"tell is {tell!r}; give a function of two numbers")
 
 
 def _check_outside() -> None:
@@ -215,14 +222,13 @@ def _checked(invariants: Iterable[Invariant]) -> tuple[Invariant, ...]:
 
 def _models(team: Team, given: ModelGiven) -> Callable[[], Model]:
     """What makes the model of a schedule. What has a name is looked up once."""
-    if isinstance(given, type):
-        return given
+    if isinstance(given, type) or (callable(given) and not hasattr(given, "respond")):
+        _check_makes("model", given, "a Model, such as FunctionModel(…)")
+        return partial(_made, "model", given, "respond")
     anew: Callable[[], Model] | None = getattr(given, "anew", None)
-    if anew is None and callable(given) and not hasattr(given, "respond"):
-        anew = given
     if anew is not None:
         return anew
-    models = Models(team.members, given, Environment())  # type: ignore[arg-type]  # no function any more
+    models = Models(team.members, given, Environment())
     check_nobody_is_contacted(team, models)
     return partial(Each, team, models)
 
@@ -236,9 +242,47 @@ def _stores(given: StoreGiven) -> Iterator[Callable[[], Store]]:
         with tempfile.TemporaryDirectory(dir=_QUICK if _QUICK.is_dir() else None) as folder:
             yield partial(_store_in, Path(folder), count())
     elif callable(given):
-        yield given
+        _check_makes("store", given, "'memory' or 'sqlite'")
+        yield _OneEach(given)
     else:
         raise DeclarationError(_WHERE, f"store is {given!r}; give 'memory', 'sqlite' or a function")
+
+
+def _check_makes(name: str, function: Callable[..., object], instead: str) -> None:
+    """Raise `DeclarationError` for a function that cannot make something for a schedule, since it wants to be given
+    something itself.
+    """
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        problem = f"{name} is {function!r}, which is called for each schedule, without arguments: {error}"
+        raise DeclarationError(_WHERE, f"{problem}; or give {instead}") from None
+    except ValueError:  # of some functions written in C nobody knows it
+        pass
+
+
+def _made(name: str, function: Callable[[], _T], method: str) -> _T:
+    """What a user's function has made for a schedule."""
+    made = function()
+    if isinstance(made, type) or not hasattr(made, method):
+        raise DeclarationError(_WHERE, f"{name} is a function that made {made!r}, which is no {name}")
+    return made
+
+
+class _OneEach:
+    """Makes a store of its own for each schedule."""
+
+    def __init__(self, function: Callable[[], Store]) -> None:
+        self._function = function
+        self._last: Store | None = None
+
+    def __call__(self) -> Store:
+        store = _made("store", self._function, "transact")
+        if store is self._last:
+            what = f"store is a function that gave the same {type(store).__name__} again"
+            raise DeclarationError(_WHERE, f"{what}; it has to make one that is empty, each time")
+        self._last = store
+        return store
 
 
 def _store_in(folder: Path, numbers: Iterator[int]) -> SQLiteStore:

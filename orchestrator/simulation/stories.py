@@ -33,8 +33,9 @@ from orchestrator.events import (
     TurnStarted,
 )
 from orchestrator.naming import Named, Names
+from orchestrator.phrases import brief
 from orchestrator.simulation.environment import BEGINNING
-from orchestrator.simulation.passages import Passage, Passages, quoted, several, shortened
+from orchestrator.simulation.passages import Passage, Passages, in_marks, several
 
 #: The longest reason.
 _MOST_SAID: Final = 200
@@ -186,7 +187,7 @@ class _Teller:
         for id, turn in self._turns.items():
             if turn.ended:
                 continue
-            waits = f"an answer to {shortened(turn.calls[0])}" if turn.calls else "an answer of its model"
+            waits = f"an answer to {brief(turn.calls[0])}" if turn.calls else "an answer of its model"
             yield f"{turn.agent} still had {id}, and waited for {waits}"
 
     # --- what is told
@@ -232,7 +233,7 @@ class _Teller:
             case RunStarted(agent=""):
                 return f"{event.run} began, with a change by the owner"
             case RunStarted():
-                return f"{event.run} began: {quoted(event.text)} for {event.agent}"
+                return f"{event.run} began: {in_marks(event.text)} for {event.agent}"
             case RunResumed():
                 return f"{event.run} went on, after it was cut off"
             case RunSettled():
@@ -282,9 +283,9 @@ class _Teller:
                 passage = self._passages.of(event)
                 return self._change(event, passage) if self._is_told(event.key) else None
             case ChangeRefused() if self._is_told(event.key):
-                name = shortened(event.label) if event.key is None else self._name(event.key)
+                name = brief(event.label) if event.key is None else self._name(event.key)
                 what = _NOUNS.get(event.operation, f"{event.operation} of")
-                return f"{_who(event.by)}'s {what} {name} was refused: {shortened(event.reason, _MOST_SAID)}"
+                return f"{_who(event.by)}'s {what} {name} was refused: {brief(event.reason, _MOST_SAID)}"
             case BlockModified() if self._is_told(event.key):
                 read_only = " and is read-only" if event.read_only else ""
                 return f"{self._name(event.key)} has a limit of {event.limit:,}{read_only}"
@@ -310,7 +311,7 @@ class _Teller:
     def _of_agent(self, event: Event) -> str | None:
         match event:
             case ToolAnswered(ok=False) if event.turn != self._refused:
-                return f"{event.agent}'s {shortened(event.name)} failed: {shortened(event.text, _MOST_SAID)}"
+                return f"{event.agent}'s {brief(event.name)} failed: {brief(event.text, _MOST_SAID)}"
             case AgentCreated():
                 return f"{event.agent} was made by the owner"
             case AgentModified():
@@ -357,4 +358,4 @@ def _who(name: str) -> str:
 
 
 def _said(text: str) -> str:
-    return f": {quoted(text)}" if text.strip() else ""
+    return f": {in_marks(text)}" if text.strip() else ""

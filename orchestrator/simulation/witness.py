@@ -12,6 +12,7 @@ from orchestrator.errors import StoreError
 from orchestrator.events import Event
 from orchestrator.ports import Committed, Reader, Store, Transaction
 from orchestrator.simulation.history import History, read_history
+from orchestrator.simulation.promises.pools import declare_the_same
 from orchestrator.team import Team
 
 _T = TypeVar("_T")
@@ -22,11 +23,18 @@ class Witness:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        #: The one that used it last.
-        self.team: Team | None = None
         self.commits: list[tuple[Event, ...]] = []
+        #: The one that used it last, and the number of the last event from before its declaration.
+        self._team: Team | None = None
+        self._since = 0
         self._left: int | None = None
         self._scope: anyio.CancelScope | None = None
+
+    def used_by(self, team: Team) -> None:
+        """What is written from here on is judged by this declaration."""
+        if self._team is not None and not declare_the_same(self._team, team):
+            self._since = max((event.seq for commit in self.commits for event in commit), default=0)
+        self._team = team
 
     def die_after(self, transactions: int, scope: anyio.CancelScope) -> None:
         """So many more transactions are committed; then the process is gone, and the scope is cancelled."""
@@ -48,7 +56,7 @@ class Witness:
 
     async def history(self) -> History:
         """All that was promised, and all that is there."""
-        return await read_history(self.store, self.team, commits=self.commits)
+        return await read_history(self.store, self._team, commits=self.commits, since=self._since)
 
     async def open(self, environment: Environment | None = None) -> None:
         await self.store.open(environment)

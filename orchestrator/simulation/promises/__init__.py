@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.simulation.endings import unended_runs, unended_turns
-from orchestrator.simulation.grants import trespassing
 from orchestrator.simulation.history import History
-from orchestrator.simulation.inserts import lost
-from orchestrator.simulation.lives import Lives
-from orchestrator.simulation.pools import Pools, pools
-from orchestrator.simulation.tasks import handed, misheld, overlapping
-from orchestrator.simulation.versions import disagreeing
-from orchestrator.simulation.violation import Violation
-from orchestrator.simulation.wholes import halved
+from orchestrator.simulation.promises.endings import unended_runs, unended_turns
+from orchestrator.simulation.promises.grants import trespassing
+from orchestrator.simulation.promises.inserts import lost
+from orchestrator.simulation.promises.lives import Lives
+from orchestrator.simulation.promises.pools import Pools, pools
+from orchestrator.simulation.promises.tasks import handed, misheld, overlapping
+from orchestrator.simulation.promises.versions import disagreeing
+from orchestrator.simulation.promises.violation import Violation
+from orchestrator.simulation.promises.wholes import halved
 
 __all__ = ["Violation", "violations"]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from orchestrator.blocks import ENGINE, OWNER, Author, Change
 from orchestrator.events import BlockChanged, BlockCreated, TurnEnded, TurnStarted
-from orchestrator.simulation.inserts import is_nothing_but_loss
-from orchestrator.simulation.lives import Lives, TurnLife, Write
-from orchestrator.simulation.pools import Pools
-from orchestrator.simulation.violation import Violation, named, written
+from orchestrator.simulation.promises.inserts import is_nothing_but_loss
+from orchestrator.simulation.promises.lives import Lives, TurnLife, Write
+from orchestrator.simulation.promises.pools import Pools
+from orchestrator.simulation.promises.violation import Violation, named, written
 
 
 def misheld(lives: Lives, declared: Pools) -> Iterator[Violation]:

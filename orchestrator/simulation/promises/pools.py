@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
-from typing import Final
+from functools import lru_cache, partial
+from types import FunctionType
+from typing import Any, Final
 
 from orchestrator.blocks import Change, Guard
 from orchestrator.checks import FAILURES
@@ -69,6 +70,31 @@ class Pools:
 def pools(team: Team) -> Pools:
     """Those of a team; made once for all its schedules."""
     return Pools(team)
+
+
+def declare_the_same(one: Team, other: Team) -> bool:
+    """Whether what was written under one declaration can be judged by the other."""
+    return one is other or _declared(one) == _declared(other)
+
+
+def _declared(team: Team) -> tuple[object, ...]:
+    """All that is asked of a declaration."""
+    blocks = {key: (block.rethink, _meaning(block.guard)) for key, block in team.blocks.items()}
+    wakes = [
+        (key, members, _meaning(wake.when), _meaning(wake.claim), _meaning(wake.release))
+        for _, wake, key, members in team.wakes
+    ]
+    return blocks, wakes, Handoffs(team).partners
+
+
+def _meaning(function: Any) -> object:
+    """Equal for two functions that were made of the same line with the same values."""
+    if isinstance(function, partial):
+        return _meaning(function.func), function.args, function.keywords
+    if isinstance(function, FunctionType):
+        values = [cell.cell_contents for cell in function.__closure__ or ()]
+        return function.__code__, function.__defaults__, function.__kwdefaults__, values
+    return function
 
 
 def _holds(release: Edit, text: str, agent: str) -> bool:

@@ -9,9 +9,10 @@ from orchestrator.blocks import OWNER
 from orchestrator.escaping import unescape
 from orchestrator.events import BlockChanged, Event
 from orchestrator.memory import memory_insert, memory_replace
-from orchestrator.simulation.lives import Lives, Write, arguments_of
-from orchestrator.simulation.pools import Pools
-from orchestrator.simulation.violation import Violation, is_agent, quoted, written
+from orchestrator.phrases import quoted
+from orchestrator.simulation.promises.lives import Lives, Write, arguments_of
+from orchestrator.simulation.promises.pools import Pools
+from orchestrator.simulation.promises.violation import Violation, is_agent, written
 
 _Lines = Counter[str]
 

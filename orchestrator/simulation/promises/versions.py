@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from orchestrator.blocks import Revision
 from orchestrator.events import BlockChanged, BlockCreated
-from orchestrator.simulation.lives import Lives
-from orchestrator.simulation.violation import Violation, named, written
+from orchestrator.simulation.promises.lives import Lives
+from orchestrator.simulation.promises.violation import Violation, named, written
 
 
 def disagreeing(lives: Lives) -> Iterator[Violation]:

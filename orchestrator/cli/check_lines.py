@@ -8,7 +8,8 @@ from typing import Final
 
 from orchestrator.checking import Finding, Race, Report
 from orchestrator.checking.findings import Rule
-from orchestrator.cli.lines import count, one_line
+from orchestrator.cli.lines import one_line
+from orchestrator.phrases import counted
 
 #: What stands before the second and later lines of an entry.
 INDENT: Final = "    "
@@ -56,7 +57,7 @@ def safe_line(race: Race) -> str:
 def outcome(report: Report) -> str:
     """How many of each there are, in one line."""
     parts = [
-        count(len(found), word)
+        counted(len(found), word)
         for found, word in ((report.errors, "error"), (report.warnings, "warning"), (report.notes, "note"))
     ]
     return ", ".join(parts + ([f"{len(report.waived):,} waived"] if report.waived else []))

@@ -16,8 +16,8 @@ from orchestrator.events import (
     BlockModified,
     Event,
 )
-from orchestrator.simulation.lives import Lives
-from orchestrator.simulation.violation import Violation, is_agent, written
+from orchestrator.simulation.promises.lives import Lives
+from orchestrator.simulation.promises.violation import Violation, is_agent, written
 
 _NEEDED: Final[Mapping[str, Grant]] = {"insert": Grant.INSERT, "replace": Grant.REPLACE, "rethink": Grant.RETHINK}
 

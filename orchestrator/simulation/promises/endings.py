@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from orchestrator.events import RunEnded, StepTaken, ToolAnswered, TurnEnded, TurnResumed, TurnStarted
 from orchestrator.ports import RunRecord, TurnRecord
-from orchestrator.simulation.lives import Lives, RunLife, TurnLife
-from orchestrator.simulation.violation import Violation
+from orchestrator.simulation.promises.lives import Lives, RunLife, TurnLife
+from orchestrator.simulation.promises.violation import Violation
 
 
 def unended_turns(lives: Lives, *, closed: bool) -> Iterator[Violation]:

@@ -26,7 +26,7 @@ from orchestrator.events import (
 )
 from orchestrator.messages import ToolCall
 from orchestrator.simulation.history import History
-from orchestrator.simulation.violation import named
+from orchestrator.simulation.promises.violation import named
 from orchestrator.tools import parse_arguments
 
 

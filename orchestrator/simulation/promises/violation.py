@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Literal
 
 from orchestrator.blocks import ENGINE, OWNER
 from orchestrator.events import BlockChanged
 from orchestrator.records import Record
 
 Promise = Literal["P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8"]
-
-#: Of a line that was lost, so many characters are quoted.
-_MOST_QUOTED: Final = 80
 
 
 class Violation(Record):
@@ -40,11 +37,6 @@ def written(event: BlockChanged) -> str:
     """The change of a block, as the subject of a sentence."""
     turn = f" in {event.turn}" if event.turn else ""
     return f"version {event.version} of {named(event.key, event.label)} ({event.operation} by {event.by}{turn})"
-
-
-def quoted(line: str) -> str:
-    """The line, or the beginning of a long one."""
-    return repr(line if len(line) <= _MOST_QUOTED else f"{line[: _MOST_QUOTED - 1]}…")
 
 
 def is_agent(name: str) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from orchestrator.blocks import ENGINE
 from orchestrator.escaping import unescape
 from orchestrator.events import BlockChanged, ToolAnswered
 from orchestrator.memory import memory_insert, memory_replace, memory_rethink
-from orchestrator.simulation.lives import Lives, TurnLife, Write, arguments_of
-from orchestrator.simulation.violation import Violation, is_agent, written
+from orchestrator.simulation.promises.lives import Lives, TurnLife, Write, arguments_of
+from orchestrator.simulation.promises.violation import Violation, is_agent, written
 
 
 def halved(lives: Lives) -> Iterator[Violation]:
@@ -39,7 +40,7 @@ def _loose(lives: Lives, write: Write) -> Iterator[Violation]:
     event, place = write.event, write.place
     if event.operation == "archive":
         following = lives.next(place)
-        if _is_insertion(following, event):
+        if _is_insertion(following, event) or _is_answer(following, event):
             return
         yield Violation("P8", f"{written(event)} is not in one transaction with an insertion", (event.seq,), event.key)
     elif event.operation == "release":
@@ -58,6 +59,11 @@ def _is_insertion(following: object, archive: BlockChanged) -> bool:
         and following.turn == archive.turn
         and following.operation in ("insert", "archive")
     )
+
+
+def _is_answer(following: object, archive: BlockChanged) -> bool:
+    """The same line was inserted that had to leave: then there is no other text."""
+    return isinstance(following, ToolAnswered) and following.turn == archive.turn and following.ok
 
 
 def _calls(lives: Lives, turn: TurnLife) -> Iterator[Violation]:
@@ -90,7 +96,7 @@ def _is_empty(lives: Lives, answer: ToolAnswered) -> bool:
     return not _changes_nothing(lives, answer)
 
 
-_MEMORY = frozenset({memory_insert.name, memory_replace.name, memory_rethink.name})
+_MEMORY: Final = frozenset({memory_insert.name, memory_replace.name, memory_rethink.name})
 
 
 def _changes_nothing(lives: Lives, answer: ToolAnswered) -> bool:
@@ -98,11 +104,22 @@ def _changes_nothing(lives: Lives, answer: ToolAnswered) -> bool:
     call = lives.call_of(answer)
     if call is None:
         return False
-    asked = arguments_of(call)
+    asked = {name: unescape(value) for name, value in arguments_of(call).items() if isinstance(value, str)}
     if call.name == memory_replace.name:
         return asked.get("old_string") == asked.get("new_string")
-    text = unescape(str(asked.get("new_string" if call.name == memory_insert.name else "new_memory", "")))
-    return any(_text_at(lives, key, answer.seq) == text for key in lives.labelled(asked.get("label")))
+    keys = lives.labelled(asked.get("label"))
+    texts = {key: _text_at(lives, key, answer.seq) for key in keys}
+    if call.name == memory_rethink.name:
+        return asked.get("new_memory") in texts.values()
+    return any(_inserts_nothing(lives, key, text, asked.get("new_string", "")) for key, text in texts.items())
+
+
+def _inserts_nothing(lives: Lives, key: str, text: str, inserted: str) -> bool:
+    """Nothing is inserted where a line has begun; or, where a block overflows, what has to leave for it."""
+    if not inserted and (not text or text.endswith("\n")):
+        return True
+    block = lives.history.blocks.get(key)
+    return block is not None and block.overflow is not None and inserted in text
 
 
 def _text_at(lives: Lives, key: str, seq: int) -> str:
