@@ -7,7 +7,6 @@ imported where it is used.
 from __future__ import annotations
 
 import inspect
-import os
 import re
 import shlex
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
@@ -205,15 +204,27 @@ def _play(item: pytest.Function, function: Callable[[], Awaitable[object]]) -> N
 
 def _explored(body: Body, asked: Asked) -> SimulationReport:
     from orchestrator.simulation.exploring import explore
-    from orchestrator.simulation.schedules import Schedule
 
     try:
         if asked.again is None:
             return explore(body, asked.seeds, tell=_is_enough)
-        schedule = Schedule.model_validate_json(Path(asked.again).read_bytes())
+        schedule = _schedule_in(asked.again)
         return explore(partial(_as_saved, body, schedule), [schedule.settings.seed], tell=_is_enough)
-    except (DeclarationError, OSError, ValidationError) as error:
+    except DeclarationError as error:
         raise _refused(error) from None
+
+
+def _schedule_in(path: str) -> Schedule:
+    """What a failure has saved."""
+    from orchestrator.simulation.schedules import Schedule
+
+    try:
+        return Schedule.model_validate_json(Path(path).read_bytes())
+    except OSError as error:
+        raise DeclarationError("--simulate-again", f"{path!r} cannot be read: {error.strerror}") from None
+    except ValidationError:
+        problem = f"{path!r} is no schedule that a failing test has saved; the command that replays it names the file"
+        raise DeclarationError("--simulate-again", problem) from None
 
 
 def _as_saved(body: Body, schedule: Schedule, settings: Settings, chooser: Chooser | None) -> Performance:
@@ -249,11 +260,17 @@ def _lines(item: pytest.Item, report: SimulationReport, failure: Failure, others
         yield f"  also {other.flaw.kind}: {other.flaw.what}"
     yield f"smallest schedule that fails so: {counted(failure.choices, 'choice')}"
     yield from (f"  {line}" for line in failure.story)
-    place = os.path.relpath(item.path, item.config.invocation_params.dir)
-    again = f"pytest {shlex.quote(place + item.nodeid[item.nodeid.index('::') :])}"
+    again = f"pytest {shlex.quote(_named(item))}"
     yield f"the same again: {again} --simulate-seed {failure.seed}"
     if (saved := _saved(item, failure)) is not None:
         yield f"the smallest again: {again} --simulate-again {shlex.quote(str(saved))}"
+
+
+def _named(item: pytest.Item) -> str:
+    """The test, as it is named in the folder in which pytest was called; the id is of the folder of the project."""
+    folder = item.config.invocation_params.dir
+    path = item.path.relative_to(folder) if item.path.is_relative_to(folder) else item.path
+    return "::".join((path.as_posix(), *item.nodeid.split("::")[1:]))
 
 
 def _saved(item: pytest.Item, failure: Failure) -> Path | None:

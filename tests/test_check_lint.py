@@ -157,8 +157,11 @@ def test_a_waiver_fits_only_what_it_names() -> None:
     report = check(bare(Waiver("L004", "otes", reason="known")))
 
     assert [finding.code for finding in report.warnings] == ["L004", "W001"]
-    assert report.warnings[1].reason == "there is no finding L004 at 'otes': no description"
-    assert found("W001", bare(Waiver("L002", reason="known")))[0].reason.startswith("there is no finding L002: a block")
+    assert (
+        report.warnings[1].reason
+        == "there is no finding L004 (no description) at 'otes'; there is one at block 'notes'"
+    )
+    assert found("W001", bare(Waiver("L002", reason="known")))[0].reason.startswith("there is no finding L002 (a block")
 
 
 def test_a_waiver_of_an_unknown_code_is_told_of() -> None:
@@ -536,6 +539,20 @@ def test_what_a_tool_needs_changes_nothing_else_of_it() -> None:
 
 
 # --- models and budgets
+
+
+def test_a_model_that_there_is_not_is_named_with_whom_it_would_answer_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    team = Team("trio", [Agent("ann", model="gpt-5-mini"), Agent("bob", model="openai/gpt-5-mini"), Agent("carl")])
+
+    assert [finding.reason for finding in found("L035", team)] == [
+        "there is no model 'gpt-5-mini', which is to answer for ann"
+    ]
+    (finding,) = found("L035", team, model="rehersal")
+    assert (finding.severity, finding.place) == ("error", "team 'trio'")
+    assert finding.reason == "there is no model 'rehersal', which is to answer for ann, bob and carl"
+    assert found("L035", team, model="rehearsal") == found("L035", team, model=FunctionModel(lambda request: "")) == []
+    monkeypatch.setenv(VARIABLE, "openai/")
+    assert found("L035", team)[1].reason == "there is no model 'openai/', which is to answer for carl"
 
 
 def test_no_model_is_a_note_and_some_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

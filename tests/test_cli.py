@@ -360,7 +360,26 @@ def test_an_option_that_does_not_fit_is_refused() -> None:
     assert "returned a NoneType, not a Team" in refused("options.py:none", "hi")
     assert 'options.py", line' in refused("options.py:fails", "hi")
     assert "is an async function; name a Team" in refused("options.py:later", "hi")
-    assert "is a int; name a Team" in refused("options.py:number", "hi")
+    assert "is of type int; name a Team" in refused("options.py:number", "hi")
+
+
+def test_a_file_with_the_name_of_one_of_pythons_modules_is_in_nobodys_way() -> None:
+    write("queue.py", "import queue\nfrom names import first\nfrom orchestrator import Agent, Team\n")
+    write("names.py", "first = 'ann'\n")
+    with Path("queue.py").open("a", encoding="utf-8") as file:
+        file.write("team = Team(first, [Agent(first)])\nassert queue.Queue\n")
+
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "orchestrator", "check", "queue.py:team"],  # networkx imports queue
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "team 'ann': 0 errors" in done.stdout
 
 
 # --- which model

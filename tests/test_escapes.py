@@ -149,7 +149,7 @@ def test_an_async_tool_that_escapes_is_named_and_its_schedule_has_failed_althoug
     assert str(error) == (
         "tool 'price' of agent 'ann' leaves the simulation in turn 'turn-1': time.sleep(0.25), "
         f"called at {here(price.function, 3)}. Await anyio.sleep(…) in an async function: time costs nothing in a "
-        "simulation; or allow it: allow=('sleep',)"
+        "simulation; or allow it, in simulate() or in the mark of a test: allow=('sleep',)"
     )
     assert (error.tool, error.agent, error.turn) == ("price", "ann", "turn-1")
 

@@ -96,6 +96,13 @@ def test_a_lost_update_fails_with_a_seed_and_a_schedule_that_fail_again_and_its_
     assert "owner" in result.stdout.str()  # the story says who wrote
     assert told(result, "the same again: ") == f"pytest test_counting.py::test_lost --simulate-seed {seed}"
 
+    inside = user.mkdir("inside")
+    with pytest.MonkeyPatch.context() as elsewhere:
+        elsewhere.chdir(inside)
+        from_there = run(user, "../test_counting.py::test_lost", "--simulate-seed", seed)
+    command = told(from_there, "the same again: ")
+    assert command == f"pytest {user.path / 'test_counting.py'}::test_lost --simulate-seed {seed}"
+
     again = run(user, "test_counting.py::test_lost", "--simulate-seed", seed)
     again.assert_outcomes(failed=1)
     assert told(again, "simulation: ") == f"seed {seed} fails"
@@ -332,7 +339,16 @@ def test_options_count_more_than_the_mark_and_everything_is_summed_up(user: pyte
 
     result = run(user, "--simulate-again", "nowhere.json", "--simulate-schedules=1", "-k", "other")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*No such file or directory: 'nowhere.json'"])
+    result.stdout.fnmatch_lines(["--simulate-again: 'nowhere.json' cannot be read: No such file or directory"])
+
+    user.makefile(".json", token='{"type": "schedule"}')  # noqa: S106 -- the name of a file
+    result = run(user, "--simulate-again", "token.json", "-k", "other")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["--simulate-again: 'token.json' is no schedule that a failing test has saved; *"])
+
+    result = run(user, "--simulate-seed", "-3", "-k", "other")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["--simulate-seed: seed is -3; give a whole number, 0 or more"])
 
     result = run(user, "--simulate-seed=-1", "-k", "other")
     result.assert_outcomes(errors=1)
@@ -409,7 +425,7 @@ def test_what_a_file_holds_from_an_earlier_schedule_is_found_as_that(user: pytes
     )
 
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["P9: *follows chance, or finds what an earlier schedule has left"])
+    result.stdout.fnmatch_lines(["P9: *follows chance, or what schedules before have left"])
 
 
 def test_without_simulated_tests_nothing_is_said_and_nothing_of_it_is_imported(user: pytest.Pytester) -> None:

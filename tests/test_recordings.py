@@ -403,6 +403,7 @@ async def test_the_file_is_in_the_same_order_whoever_was_first(tmp_path: Path):
         (b"\xff\xfe", "is not JSON: "),
         ("[]", "is no recording of a model's answers; delete it and record it again"),
         ('{"answers": []}', "is no recording of a model's answers"),
+        ('{"type": "schedule", "version": "0.1.0"}', "is no recording of a model's answers"),
         ('{"version": 2}', "has form 2, and this version reads form 1; delete it and record it again, or use"),
         ('{"version": "1", "answers": []}', "has form '1', and this version reads form 1"),
         ('{"version": 1}', "is broken at answers: field required; delete it and record it again"),
@@ -420,7 +421,7 @@ async def test_the_file_is_in_the_same_order_whoever_was_first(tmp_path: Path):
             "has two answers for agent 'a', turn 1, step 0; delete it and record it again",
         ),
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_a_file_that_is_no_recording_is_refused_and_what_to_do_is_said(text: str | bytes, why: str, tmp_path: Path):
     path = tmp_path / "file.json"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from itertools import repeat
 from pathlib import Path
@@ -383,7 +385,102 @@ def test_an_error_in_a_process_that_is_killed_is_not_taken_for_its_death(error: 
     assert _is_of_its_death(error) is is_it
 
 
+# --- what remembers
+
+
+def counting(safe: bool = False) -> Team:
+    """Ann and bob count one up each, at the same time, in a dict that the tool has."""
+    counts, lock = {"n": 0}, anyio.Lock()
+
+    @tool
+    async def count_up() -> str:
+        """Count one up."""
+        async with lock if safe else nullcontext():
+            n = counts["n"]
+            await anyio.sleep(1)
+            counts["n"] = n + 1
+        return f"now {n + 1}"
+
+    jobs = Block("jobs")
+    model = ScriptedModel(
+        {
+            "lead": [edit("memory_insert", "jobs", new_string="count"), "done"],
+            "ann": [call("count_up"), "done"],
+            "bob": [call("count_up"), lambda request: f"{counts['n']}"],
+        }
+    )
+    counters = [Agent(name, blocks=[jobs.reader()], wakes_on=[jobs], tools=[count_up]) for name in ("ann", "bob")]
+    return Team("counting", [replace(agent, model=model) for agent in (Agent("lead", blocks=[jobs]), *counters)])
+
+
+def nobody_is_forgotten(run: Run) -> None:
+    answers = {turn.text for turn in run.turns}
+    assert answers & {"1", "2"}, answers
+
+
+def test_a_function_makes_the_team_of_each_schedule():
+    made: list[Team] = []
+
+    def make() -> Team:
+        made.append(counting(safe=True))
+        return made[-1]
+
+    report = simulate(make, "Go", schedules=30, invariants=[nobody_is_forgotten])
+
+    report.raise_if_failed()
+    assert report.repeated == 2
+    assert len(made) == 1 + 1 + 30 + 2  # looked at, played plainly, and once for each schedule that was played
+
+
+def test_a_race_in_what_a_tool_keeps_is_told_with_who_called_it_when():
+    def all_are_counted(run: Run) -> None:
+        assert run.output == "done"
+        assert "1" not in {turn.text for turn in run.turns}, "one is missing"
+
+    report = simulate(counting, "Go", schedules=30, invariants=[all_are_counted])
+
+    (failure,) = report.failures
+    assert failure.flaw.what == "one is missing"
+    told = [line.partition(" s  ")[2] for line in failure.story]
+    called = max(told.index("ann called count_up()"), told.index("bob called count_up()"))
+    assert called < min(
+        told.index('ann\'s count_up answered: "now 1"'), told.index('bob\'s count_up answered: "now 1"')
+    )
+
+
+def test_a_team_that_remembers_the_schedule_before_is_told_as_that():
+    seen: list[Run] = []
+
+    def is_first(run: Run) -> None:
+        seen.append(run)
+        assert len(seen) == 1, f"this is run {len(seen)}"
+
+    report = simulate(Team("solo", [Agent("ann")]), "Go", model="rehearsal", schedules=3, invariants=[is_first])
+
+    (failure,) = report.failures
+    assert failure.flaw.what.startswith("this is run ")
+    assert failure.flaw.what.endswith(
+        "; played again it came to something else: a tool, model or guard follows chance, or what schedules before have"
+        " left"
+    )
+
+
+def test_an_invariant_that_returns_false_does_not_hold():
+    def has_output(run: Run) -> bool:
+        return run.output == "something else"
+
+    report = simulate(Team("solo", [Agent("ann")]), "Go", model="rehearsal", schedules=2, invariants=[has_output])
+
+    (failure,) = report.failures
+    assert (failure.flaw.kind, failure.flaw.what, failure.times) == ("invariant", "has_output returned False", 2)
+
+
 # --- what cannot be
+
+
+def test_a_function_that_makes_no_team_is_refused_at_once():
+    with pytest.raises(DeclarationError, match=r"team\(\) has returned None; it has to make a Team"):
+        simulate(lambda: None, "Go", model="rehearsal")  # type: ignore[arg-type,return-value]
 
 
 @pytest.mark.parametrize(
@@ -461,8 +558,22 @@ def test_an_invariant_that_is_async_is_refused_at_once():
     async def later(run: Run) -> None:
         """Nobody would wait for it."""
 
-    with pytest.raises(DeclarationError, match="later' is async"):
+    with pytest.raises(DeclarationError, match="later' is an async function"):
         simulate(Team("solo", [Agent("ann")]), "Go", model="rehearsal", invariants=[later])
+
+
+def test_an_invariant_that_is_a_generator_is_refused_at_once():
+    def endless(run: Run) -> Iterator[int]:
+        assert run.output == "its body never runs"
+        yield 1
+
+    class Endless:
+        async def __call__(self, run: Run) -> AsyncIterator[int]:
+            yield 1
+
+    for invariant in (endless, Endless()):
+        with pytest.raises(DeclarationError, match="is a generator, whose body would never run; leave out its yield"):
+            simulate(Team("solo", [Agent("ann")]), "Go", model="rehearsal", invariants=[invariant])
 
 
 def test_a_team_without_a_model_is_refused_at_once():

@@ -96,6 +96,25 @@ async def waiting(run: Run) -> None: ...
 def two(run: Run, other: Run) -> None: ...
 """
 
+#: A team file with a tool that remembers, and begins anew with each team.
+COUNTING = """
+from orchestrator import Agent, Team, tool
+from orchestrator.testing import Say, ScriptedModel, call
+
+def make() -> Team:
+    counted = []
+
+    @tool
+    async def count() -> str:
+        "Count one more."
+        counted.append(1)
+        return str(len(counted))
+
+    return Team("counting", [Agent("ann", tools=[count], model=ScriptedModel({"ann": [call("count"), Say("done")]}))])
+
+once = make()
+"""
+
 #: What fails in some schedules, and not in others.
 FAILING = ("team.py:team", "count", "--schedules", "12", "--invariant", "team.py:ann_is_first")
 
@@ -194,6 +213,15 @@ def test_options_of_the_team_and_of_the_store_arrive() -> None:
     assert "made\n" in result.stderr, "what the team's own code prints goes out of the way"
     options = {"docs": ".", "workers": 3, "store": "sqlite", "faults": True, "model": "rehearsal"}
     assert told["options"] == options
+
+
+def test_a_function_in_a_file_makes_the_team_of_each_schedule_anew() -> None:
+    Path("counting.py").write_text(COUNTING, encoding="utf-8")
+
+    assert document("counting.py:make", "go", "--schedules", "21")["repeated"] == 2
+    once = document("counting.py:once", "go", "--schedules", "21", code=1)
+    assert [failure["promise"] for failure in once["failures"]] == ["P9"]
+    assert once["failures"][0]["sentence"].endswith("follows chance, or what schedules before have left")
 
 
 def test_the_most_turns_are_a_bound() -> None:
@@ -429,6 +457,19 @@ def test_a_token_that_cannot_be_is_refused(fields: dict[str, Any], why: str) -> 
     assert why in refused("--replay", path)
 
 
+def test_a_token_whose_team_is_nowhere_says_where_it_was_looked_for(tmp_path_factory: pytest.TempPathFactory) -> None:
+    simulate(*FAILING, code=1)
+    (token,) = Path(".orchestrator/sim").iterdir()
+    Path("team.py").rename("renamed.py")
+
+    said = refused("--replay", str(token))
+
+    assert said == (
+        f"Error: schedule '{token}': was saved for team.py:team, and team.py is neither in '{Path.cwd()}' nor in this"
+        f" folder; name the team: --replay {token} TEAM\n"
+    )
+
+
 def test_a_mistake_in_an_invariant_is_told_in_a_replay_too() -> None:
     path = saved_failure()
     changed(path, options={"invariants": "team.py:mistaken"})
@@ -496,10 +537,10 @@ def test_wrong_use_ends_with_2(words: list[str], why: str) -> None:
     [
         ("both", "--invariant: 'both' names no function; give file.py:function or module:function"),
         ("team.py:", "names no function"),
-        ("nowhere.py:both", "nowhere.py: there is no such file"),
+        ("nowhere.py:both", "--invariant nowhere.py: there is no such file"),
         ("nowhere:both", "nowhere:both: there is no module 'nowhere'"),
         ("team.py:all", "team.py has no 'all'; it holds team.py:made, team.py:both, team.py:ann_is_first"),
-        ("team.py:notes", "team.py:notes is a Block; name a function that takes the run"),
+        ("team.py:notes", "team.py:notes is of type Block; name a function that takes the run"),
         ("team.py:waiting", "team.py:waiting is an async function"),
         ("team.py:two", "team.py:two is not called with the finished run alone: missing a required argument: 'other'"),
         ("team.py:mistaken", "raised something else than AssertionError\nTraceback (most recent call last):\n  File "),
@@ -595,6 +636,11 @@ async def test_a_part_that_fails_says_why() -> None:
         await play_parts(["team.py:plain", "count"], parts(1, 1, 1), lambda played, failed: None)
 
     assert caught.value.code == 2
+
+
+async def test_a_part_whose_model_is_unknown_says_so_in_the_words_that_were_typed() -> None:
+    with anyio.fail_after(60), pytest.raises(PartFailed, match=r"^--model: there is no model 'rehersal'"):
+        await play_parts(["team.py:plain", "count", "--model=rehersal"], parts(1, 1, 1), lambda played, failed: None)
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])

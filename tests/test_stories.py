@@ -60,8 +60,8 @@ class Log:
         causes = causes or (Cause(kind="message", run="run-1"),)
         self.add(TurnStarted, at, turn=turn, run="run-1", runs=("run-1",), agent=agent, attempt=1, causes=causes)
 
-    def step(self, at: float, agent: str, turn: str, shown: int, *calls: str, step: int = 0) -> None:
-        asked = tuple(ToolCall(name, {}) for name in calls)
+    def step(self, at: float, agent: str, turn: str, shown: int, *calls: str | ToolCall, step: int = 0) -> None:
+        asked = tuple(call if isinstance(call, ToolCall) else ToolCall(call, {}) for call in calls)
         fields = {"turn": turn, "run": "run-1", "agent": agent, "step": step, "text": "", "usage": Usage()}
         self.add(StepTaken, at, shown={KEY: shown}, tool_calls=asked, **fields)
 
@@ -224,8 +224,48 @@ def test_a_refusal_is_told_once_with_its_reason(log: Log):
         "    0.0 s  ann began turn-1, woken by a message",
         "    0.0 s  ann was shown facts, version 1",
         "    1.0 s  ann's rewrite of facts was refused: somebody was there first",
+        "    1.0 s  ann called search()",
         "    2.0 s  ann's search failed: no network",
     ]
+
+
+def test_a_tool_is_told_with_when_it_was_called_and_what_it_answered(log: Log):
+    log.turn(0, "ann", "turn-1")
+    log.turn(0, "bob", "turn-2")
+    log.step(1, "ann", "turn-1", 1, ToolCall("count", {"by": 2, "of": "apples"}))
+    log.step(1, "bob", "turn-2", 1, ToolCall("count", "{broken"), "search")
+    log.answer(2, "ann", "turn-1", "count", "now 1")
+    log.answer(2, "bob", "turn-2", "count", "now 1")
+    log.answer(2, "bob", "turn-2", "search")
+    assert log.told()[2:-2] == [
+        "    1.0 s  ann called count(by=2, of='apples')",
+        "    1.0 s  bob called count({broken)",
+        '    2.0 s  ann\'s count answered: "now 1"',
+        '    2.0 s  bob\'s count answered: "now 1"',
+        "    2.0 s  bob called search()",
+    ]
+
+
+def test_a_tool_whose_change_was_told_just_now_is_not_told(log: Log):
+    log.block()
+    log.turn(0, "ann", "turn-1")
+    log.step(1, "ann", "turn-1", 1, "note", "note")
+    log.change(1, "ann", "turn-1", 2, "apples")
+    log.answer(1, "ann", "turn-1", "note", "noted")
+    log.answer(1, "ann", "turn-1", "note", "known already")
+    assert log.told()[1:-1] == [
+        '    1.0 s  ann inserted into facts: version 2 (+ "apples")',
+        '    1.0 s  ann called note(): "known already"',
+    ]
+    assert not any("called" in line for line in log.told(about=KEY))
+
+
+@pytest.mark.parametrize(("status", "is_told"), [("timed_out", True), ("cancelled", True), ("done", False)])
+def test_a_tool_that_never_answered_is_told_but_for_one_that_ended_the_turn(log: Log, status: str, is_told: bool):
+    log.turn(0, "ann", "turn-1")
+    log.step(1, "ann", "turn-1", 1, "wait")
+    log.end(600, "ann", "turn-1", status)
+    assert ("    1.0 s  ann called wait()" in log.told()) == is_told
 
 
 def test_a_refusal_of_a_block_that_is_not_there_or_of_another_kind_is_told(log: Log):

@@ -10,6 +10,7 @@ from orchestrator.checking.asked import Asked
 from orchestrator.checking.findings import Finding
 from orchestrator.checking.rules import found
 from orchestrator.checking.waking import Waking, counts
+from orchestrator.models import is_known
 from orchestrator.models.windows import window_of
 from orchestrator.phrases import counted, listed
 
@@ -33,6 +34,17 @@ def _models(asked: Asked) -> Iterator[Finding]:
         yield found(
             "L033", f"team {asked.team.name!r}", f"no model is named for {listed(without)}, while others name theirs"
         )
+    named: dict[str, list[str]] = {}
+    for agent in asked.team.members:
+        if isinstance(model := asked.model_of(agent), str):
+            named.setdefault(model, []).append(agent.name)
+    for name, agents in named.items():
+        if not is_known(name):
+            yield found(
+                "L035",
+                f"team {asked.team.name!r}",
+                f"there is no model {name!r}, which is to answer for {listed(agents)}",
+            )
 
 
 def _context(asked: Asked, agent: Agent) -> Iterator[Finding]:

@@ -63,6 +63,16 @@ OF_RUNNING: Final = (
         + 'team = Team("crowd", [Agent("ann", blocks=[bell]), *crowd])',
     ),
     Rule(
+        code="L035",
+        name="an unknown model",
+        severity="error",
+        summary="A model is named that there is not.",
+        why="The team does not open. Models of providers are named provider/model; others are offered by packages.",
+        mend="correct the name: rehearsal, or provider/model, such as openai/gpt-5-mini",
+        bad=_ANN + 'team = Team("one", [Agent("ann", model="gpt-5-mini", blocks=[notes])])',
+        good=_ANN + 'team = Team("one", [Agent("ann", model="openai/gpt-5-mini", blocks=[notes])])',
+    ),
+    Rule(
         code="W001",
         name="a waiver that fits nothing",
         severity="warning",

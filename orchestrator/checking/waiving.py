@@ -6,13 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.checking.findings import Finding
 from orchestrator.checking.rules import RULES, found
+from orchestrator.phrases import listed
 from orchestrator.waivers import Waiver
 
 
 def waived(findings: Iterable[Finding], waivers: Sequence[Waiver]) -> Iterator[Finding]:
     """The findings, those that are waived with the reason; then what is wrong with the waivers."""
     spare = dict.fromkeys(waivers)
+    places: dict[str, list[str]] = {}
     for finding in findings:
+        places.setdefault(finding.code, []).append(finding.place)
         fitting = [waiver for waiver in waivers if _fits(waiver, finding)]
         for waiver in fitting:
             spare.pop(waiver, None)
@@ -23,7 +26,9 @@ def waived(findings: Iterable[Finding], waivers: Sequence[Waiver]) -> Iterator[F
             yield found("W002", place, f"there is no rule {waiver.code!r}, so it waives nothing")
         else:
             at = f" at {waiver.place!r}" if waiver.place else ""
-            yield found("W001", place, f"there is no finding {waiver.code}{at}: {RULES[waiver.code].name}")
+            others = f"; there is one at {listed(places[waiver.code])}" if waiver.code in places else ""
+            reason = f"there is no finding {waiver.code} ({RULES[waiver.code].name}){at}{others}"
+            yield found("W001", place, reason)
 
 
 def _fits(waiver: Waiver, finding: Finding) -> bool:

@@ -42,7 +42,7 @@ def check_team(
         list[str] | None,
         typer.Option(
             metavar="CODE",
-            help=f"Say more about a finding, or about {_ALL}; needs no TEAM. May be given several times.",
+            help=f"Say more about a finding, or, with {_ALL}, about each; needs no TEAM. May be given several times.",
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail for warnings, too.")] = False,

@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 from orchestrator.cli.loading import module_in, module_named, traceback_of
 from orchestrator.errors import DeclarationError
 from orchestrator.runs import Run
+from orchestrator.simulation.acting import unfit
 
 _FLAG: Final = "--invariant"
 
@@ -28,11 +29,11 @@ class Invariants:
         self.mistake: DeclarationError | None = None
         self.functions = tuple(self._watched(words, _found(words)) for words in typed)
 
-    def _watched(self, typed: str, function: Callable[[Run], object]) -> Callable[[Run], None]:
+    def _watched(self, typed: str, function: Callable[[Run], object]) -> Callable[[Run], object]:
         @wraps(function)
-        def demand(run: Run) -> None:
+        def demand(run: Run) -> object:
             try:
-                function(run)
+                return function(run)
             except AssertionError:
                 raise
             except Exception as error:  # the outermost door of what the user wrote
@@ -40,6 +41,7 @@ class Invariants:
                     within = error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
                     problem = f"raised something else than AssertionError\n{traceback_of(within)}"
                     self.mistake = DeclarationError(f"{_FLAG} {typed}", problem)
+                return None
 
         return demand
 
@@ -64,7 +66,7 @@ def _in_file(typed: str) -> ModuleType:
         place = getattr(module, "__file__", None)
         if place and Path(place).name == path.name and Path(place).resolve() == path:
             return module
-    return module_in(typed)
+    return module_in(typed, f"{_FLAG} {typed}")
 
 
 def _is_of(module: ModuleType, value: object) -> bool:
@@ -73,9 +75,9 @@ def _is_of(module: ModuleType, value: object) -> bool:
 
 def _checked(typed: str, found: Any) -> Callable[[Run], object]:
     if not callable(found):
-        raise DeclarationError(_FLAG, f"{typed} is a {type(found).__name__}; name a function that takes the run")
-    if inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(getattr(found, "__call__", None)):  # noqa: B004
-        raise DeclarationError(_FLAG, f"{typed} is an async function; the run has ended, so there is nothing to await")
+        raise DeclarationError(_FLAG, f"{typed} is of type {type(found).__name__}; name a function that takes the run")
+    if (problem := unfit(found)) is not None:
+        raise DeclarationError(_FLAG, f"{typed} is {problem}")
     try:
         inspect.signature(found).bind(object())
     except (TypeError, ValueError) as error:

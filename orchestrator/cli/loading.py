@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import os
 import re
 import sys
+import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from importlib.metadata import PackageNotFoundError, entry_points, version
@@ -41,17 +43,33 @@ def load(typed: str, options: Mapping[str, object]) -> Team:
 
     `DeclarationError` says what is wrong with the words that were typed, or shows where the user's own code failed.
     """
+    return loader(typed, options)()
+
+
+def loader(typed: str, options: Mapping[str, object]) -> Callable[[], Team]:
+    """What makes the team that was typed. A function in a file or a module is called each time; it may begin anew.
+
+    Raises what `load` raises; what it returns raises it, too.
+    """
     found = _find(typed)
     if isinstance(found, Team):
         if options:
             raise DeclarationError(typed, f"is a Team, not a function, so it takes no {_flags(options)}")
-        return found
+        return lambda: found
     if not callable(found) or inspect.iscoroutinefunction(found):
-        what = "an async function" if callable(found) else f"a {type(found).__name__}"
+        what = "an async function" if callable(found) else f"of type {type(found).__name__}"
         raise DeclarationError(typed, f"is {what}; name a Team or a function that returns one")
     _check_options(typed, found, options)
+    make = partial(_made, typed, found, options)
+    if _FILE.fullmatch(typed) or ":" in typed:
+        return make
+    pattern = make()  # nothing outside of its blocks changes, and to render its words takes time
+    return lambda: pattern
+
+
+def _made(typed: str, function: Callable[..., object], options: Mapping[str, object]) -> Team:
     try:
-        made = found(**options)
+        made = function(**options)
     except DeclarationError:
         raise  # it says what and where by itself
     except (Exception, SystemExit) as error:
@@ -91,20 +109,26 @@ def _unknown() -> str:
     return f"is no pattern's name; there are: {names}. Or name a team of your own: file.py:object, module:object"
 
 
-def module_in(typed: str) -> ModuleType:
+def module_in(typed: str, where: str = "") -> ModuleType:
+    """The module in a file.
+
+    Args:
+        where: what a mistake is told of, if not of the file.
+    """
     path = Path(typed).resolve()
     if not path.is_file():
-        raise DeclarationError(typed, "there is no such file")
+        raise DeclarationError(where or typed, "there is no such file")
     _put_on_path(path.parent)
-    # Under its own name, so that the files beside it can import it; unless somebody else has that name.
-    name = path.stem if path.stem not in sys.modules else f"team in {path}"
+    # Under its own name, so that the files beside it can import it; unless somebody else has that name, or may want it.
+    is_taken = path.stem in sys.modules or path.stem in sys.stdlib_module_names
+    name = f"team in {path}" if is_taken else path.stem
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None, "a name that ends in .py is enough for a spec"
     assert spec.loader is not None, "and for a loader"
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        _loaded(typed, partial(spec.loader.exec_module, module))
+        _loaded(where or typed, partial(spec.loader.exec_module, module))
     except BaseException:
         del sys.modules[name]
         raise
@@ -128,8 +152,11 @@ def module_named(name: str) -> ModuleType | None:
 
 
 def _put_on_path(folder: Path) -> None:
+    """Before what is installed, but behind Python's own modules: others want those when they import queue or select."""
     if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+        own = sysconfig.get_path("stdlib")
+        behind = [place for place, known in enumerate(sys.path, 1) if known in (own, f"{own}{os.sep}lib-dynload")]
+        sys.path.insert(max(behind, default=0), str(folder))
 
 
 def _member(where: str, module: ModuleType, name: str) -> object:

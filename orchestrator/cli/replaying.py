@@ -52,13 +52,18 @@ def _typed_in(typed: str, path: Path, origin: object) -> Path:
         first = where if where.endswith(".py") else where.partition(".")[0]
         if any((folder / name).exists() for name in (first, f"{first}.py")):
             return folder
+        if first.endswith(".py") and not Path(first).exists():
+            problem = (
+                f"was saved for {typed}, and {first} is neither in {str(folder)!r} nor in this folder; name the team"
+            )
+            raise DeclarationError(f"schedule {str(path)!r}", f"{problem}: --replay {path} TEAM")
     return Path.cwd()
 
 
 def _played(asked: Asked, token: Token) -> Performance:
     loaded = asked.loaded()
     invariants = Invariants(asked.invariants)  # after the team: they may stand in the same file
-    announce(loaded, "" if asked.answers else asked.model)
+    announce(loaded(), "" if asked.answers else asked.model)
     arguments = asked.arguments(invariants)
     faults, twice = asked.drawn_faults, token.promise == "P9"
     performance = replay(loaded, asked.message, token.schedule, faults=faults, twice=twice, **arguments)

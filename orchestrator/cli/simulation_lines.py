@@ -72,7 +72,8 @@ def _failed(failure: Failure, asked: Asked, kept: Kept, *, by_seed: bool) -> Ite
     flaw = failure.flaw
     where = f"seed {failure.seed}{often}" if by_seed else f"{counted(failure.times, 'schedule')}"
     yield f"{where}: {flaw.kind}: {visible(flaw.what)}"
-    yield f"smallest schedule: {counted(failure.choices, 'choice')}"
+    plain = "" if failure.choices else ": whoever has waited longest goes on"
+    yield f"smallest schedule: {counted(failure.choices, 'choice')}{plain}"
     yield from story_lines(failure.story)
     if kept.path is not None:
         yield f"replay: orchestrator simulate --replay {kept.path}"

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, TextIO
 
 from orchestrator.cli.invariants import Invariants
 from orchestrator.cli.simulation_words import Asked
+from orchestrator.cli.stored import as_typed
 from orchestrator.errors import DeclarationError, ModelNotFound, OrchestratorError
 from orchestrator.simulation.reports import SimulationReport
-from orchestrator.simulation.simulating import simulate
-from orchestrator.team import Team
+from orchestrator.simulation.simulating import TeamGiven, simulate
 
 #: Is told how many schedules have been played, and how many of them have failed.
 Progress = Callable[[int, int], None]
@@ -52,7 +52,7 @@ def play_part(asked: Asked, part: str) -> int:
                 asked, asked.loaded(), Part.read(part), lambda done, failed: _tell(to, played=done, failed=failed)
             )
         except (DeclarationError, ModelNotFound) as error:
-            _tell(to, problem=str(error), code=2)
+            _tell(to, problem=as_typed(error) if isinstance(error, ModelNotFound) else str(error), code=2)
             return 2
         except OrchestratorError as error:
             _tell(to, problem=str(error), code=1)
@@ -65,7 +65,7 @@ def _tell(to: TextIO, **document: Any) -> None:
     print(json.dumps(document), file=to, flush=True)
 
 
-def played(asked: Asked, team: Team, part: Part, progress: Progress) -> SimulationReport:
+def played(asked: Asked, team: TeamGiven, part: Part, progress: Progress) -> SimulationReport:
     """Play schedules in this process.
 
     Raises:

@@ -42,7 +42,7 @@ class Wish(NamedTuple):
 def sampled(wish: Wish, seed: int, schedules: int, processes: int | None) -> Told:
     """Schedules of so many seeds."""
     asked, team = wish.asked, wish.asked.loaded()
-    announce(team, "" if asked.answers else asked.model)
+    announce(team(), "" if asked.answers else asked.model)
     rows = parts(seed, schedules, processes or processes_for(schedules))
     begun = perf_counter()
     with _bar(schedules, wish) as bar:
@@ -61,7 +61,7 @@ def searched(wish: Wish, switches: int, most: int) -> Told:
     """Every schedule with few switches."""
     asked, team = wish.asked, wish.asked.loaded()
     invariants = Invariants(asked.invariants)
-    announce(team, "" if asked.answers else asked.model)
+    announce(team(), "" if asked.answers else asked.model)
     begun = perf_counter()
     with _bar(None, wish) as bar:
 

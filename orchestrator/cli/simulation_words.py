@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from orchestrator.cli.invariants import Invariants
-from orchestrator.cli.loading import load
+from orchestrator.cli.loading import loader
 from orchestrator.cli.stored import store_there, use
 from orchestrator.cli.wording import choose_prompts
 from orchestrator.cli.words import options_given
@@ -41,10 +41,10 @@ class Asked:
     prompts: str | None = None
     max_turns: int | None = None
 
-    def loaded(self) -> Team:
-        """The team."""
+    def loaded(self) -> Callable[[], Team]:
+        """What makes the team, for each schedule."""
         choose_prompts(None if self.prompts is None else Path(self.prompts))
-        return load(self.team, options_given(None if self.docs is None else Path(self.docs), self.workers))
+        return loader(self.team, options_given(None if self.docs is None else Path(self.docs), self.workers))
 
     def arguments(self, invariants: Invariants) -> dict[str, Any]:
         """What `simulate` and `replay` take, but for the faults."""

@@ -51,7 +51,7 @@ def saying_why() -> Iterator[None]:
     try:
         yield
     except ModelNotFound as error:
-        fail(re.sub(rf"^{re.escape(OVERRIDE)}: ", "--model: ", str(error)), 2)  # as it was typed
+        fail(as_typed(error), 2)
     except (DeclarationError, RunError) as error:
         fail(str(error), 2)
     except (StoreError, BlockError) as error:
@@ -59,6 +59,11 @@ def saying_why() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("Cancelled.", err=True)
         raise typer.Exit(130) from None
+
+
+def as_typed(missing: ModelNotFound) -> str:
+    """What is wrong with a model's name, in the words of who typed it."""
+    return re.sub(rf"^{re.escape(OVERRIDE)}: ", "--model: ", str(missing))
 
 
 class Seen(NamedTuple, Generic[_T]):

@@ -52,6 +52,14 @@ def check_model(where: str, model: object) -> None:
         raise DeclarationError(where, f"{model!r} is no model; give a name or an object with respond()")
 
 
+def is_known(name: str) -> bool:
+    """Whether `find_model` would find a model of that name; nothing is loaded."""
+    from importlib.metadata import entry_points  # slow to import, and seldom needed
+
+    provider, _, of_provider = name.partition("/")
+    return bool(provider and of_provider) or name in entry_points(group=GROUP).names
+
+
 def _example(name: str) -> str:
     """How to name a model of a provider's, for somebody who typed `name`."""
     if name.startswith(("gpt-", "o1", "o3", "o4", "chatgpt-")):

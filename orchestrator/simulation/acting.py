@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -22,18 +23,32 @@ from orchestrator.simulation.schedules import Settings
 from orchestrator.simulation.witness import Witness
 from orchestrator.team import Team
 
-#: What a user demands of a run that has ended, however it did; an `AssertionError` says that it is not so.
+#: What a user demands of a run that has ended, however it did; an `AssertionError`, or `False`, says that it is not so.
 Invariant = Callable[[Run], object]
+
+
+def unfit(function: Callable[..., object]) -> str | None:
+    """What keeps a function from demanding anything, if something does."""
+    if _is_one(function, inspect.iscoroutinefunction):
+        return "an async function; the run has ended, so there is nothing to await"
+    if _is_one(function, inspect.isgeneratorfunction) or _is_one(function, inspect.isasyncgenfunction):
+        return "a generator, whose body would never run; leave out its yield"
+    return None
+
+
+def _is_one(function: Callable[..., object], kind: Callable[[object], bool]) -> bool:
+    return kind(function) or kind(getattr(function, "__call__", None))  # noqa: B004  # an object's own method
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """What is simulated, in whatever schedule."""
 
-    team: Team
+    #: Makes the team of a schedule.
+    team: Callable[[], Team]
     message: str
-    #: Makes the model of a schedule, for all agents.
-    model: Callable[[], Model]
+    #: Makes the model of a schedule, for all agents of that team.
+    model: Callable[[Team], Model]
     store: Callable[[], Store]
     latency: Latency
     faults: Faults
@@ -54,6 +69,7 @@ class Scene:
     """The team in one schedule."""
 
     def __init__(self, scenario: Scenario, settings: Settings, expected: str) -> None:
+        self._team = scenario.team()  # outside of the schedule, where what makes it may do what it likes
         faults = scenario.faults if settings.faulty else Faults.none()
         self._scenario = scenario
         self._is_faulty = settings.faulty
@@ -65,8 +81,8 @@ class Scene:
     async def __call__(self, environment: SimulatedEnvironment) -> Came:
         """Give the team the message, and see it through whatever goes wrong; then let it heal, and ask again."""
         scenario, plan = self._scenario, self._plan
-        store: Witness = environment.witnessed(scenario.store(), scenario.team)
-        model = scenario.model()
+        store: Witness = environment.witnessed(scenario.store(), self._team)
+        model = scenario.model(self._team)
         run = await self._lived(environment, store, model, self._begin)
         while store.is_dead:
             await store.revive()
@@ -81,15 +97,15 @@ class Scene:
             came.flaws += await _left_behind(store)
             plan.heal()
             store.spare()
-            again = await self._lived(environment, store, scenario.model(), self._begin)
+            again = await self._lived(environment, store, scenario.model(self._team), self._begin)
             came.flaws += self._unexpected(again, "nothing failed any more, and another message ended as")
         came.flaws += [Flaw(kind="P8", what=f"tool {name} goes on after its turn has ended") for name in plan.running]
         return came
 
     async def _lived(self, environment: SimulatedEnvironment, store: Witness, model: Model, act: _Act) -> Run | None:
         """What one process comes to: the team is opened, does something, and is closed; or the process is killed."""
-        scenario, plan = self._scenario, self._plan
-        team = simulated_team(scenario.team, plan, environment) if self._is_faulty else scenario.team
+        plan = self._plan
+        team = simulated_team(self._team, plan, environment) if self._is_faulty else self._team
         asked = SimulatedModel(model, self._latency, plan, environment)
         with anyio.CancelScope() as process:
             if plan.kill_after is not None:
@@ -158,9 +174,10 @@ def _demanded(run: Run, invariants: Iterable[Invariant]) -> list[Flaw]:
     """What the user demands of the run, and it is not so."""
     flaws: list[Flaw] = []
     for invariant in invariants:
-        name = getattr(invariant, "__qualname__", type(invariant).__qualname__)
+        name = getattr(invariant, "__name__", type(invariant).__name__)
         try:
-            invariant(run)
+            if invariant(run) is False:
+                flaws.append(Flaw(kind="invariant", what=f"{name} returned False", of=name))
         except AssertionError as error:
             flaws.append(Flaw(kind="invariant", what=asserted(error), of=name))
         except FAILURES as error:  # a user's function: what else is wrong is told all the same

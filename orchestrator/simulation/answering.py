@@ -21,7 +21,7 @@ class Each:
         made: dict[int, Model] = {}
         self._of: dict[str, Model] = {}
         for agent in team.members:
-            model = models.of(agent.name)
+            model = models.find(agent)
             if id(model) not in made:
                 made[id(model)] = cast(Model, model.anew()) if hasattr(model, "anew") else model
             self._of[agent.name] = made[id(model)]

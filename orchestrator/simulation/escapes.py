@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, NamedTuple, NoReturn, get_args
 
 from orchestrator.errors import DeclarationError, OrchestratorError
 from orchestrator.phrases import shortened
+from orchestrator.simulation.interrupting import interruptible
 from orchestrator.simulation.loop import SimulatedLoop
 from orchestrator.simulation.loop import __file__ as loop_file
 from orchestrator.tools import CALLING, Calling
@@ -48,7 +49,7 @@ class EscapedSimulation(OrchestratorError):
     def __init__(self, kind: Kind, call: str, calling: Calling | None, place: str) -> None:
         when = f" in turn {calling.turn!r}" if calling else ""
         at = f", called at {place}" if place else ""
-        instead = f"{_INSTEAD[kind]}; or allow it: allow=({kind!r},)"
+        instead = f"{_INSTEAD[kind]}; or allow it, in simulate() or in the mark of a test: allow=({kind!r},)"
         super().__init__(f"{_whose(calling)} leaves the simulation{when}: {call}{at}. {instead}")
         self.kind = kind
         self.call = call
@@ -91,7 +92,7 @@ def guarded(allow: Iterable[Kind] = ()) -> Iterator[None]:
 
     Sleeps, threads, processes and sockets are real; files are no matter. It takes effect in the tasks of a simulation
     only: other threads, and what runs between schedules, do not notice it. Enter it once, around many schedules.
-    What C code does by itself, and names that a module had given to these functions, are not seen.
+    What C code does by itself, and names that a module had given to these functions, are not seen. Ctrl-C ends it.
 
     Args:
         allow: what may happen for real: "sleep", "thread", "process", "socket". The schedule does not wait for it:
@@ -99,7 +100,7 @@ def guarded(allow: Iterable[Kind] = ()) -> Iterator[None]:
     """
     token = _ALLOWED.set(allowed(allow))
     try:
-        with _GUARDS:
+        with interruptible(), _GUARDS:
             yield
     finally:
         _ALLOWED.reset(token)

@@ -25,7 +25,7 @@ _COLLECTED: Final = 20
 _TWICE: Final = 20
 
 #: Why a schedule does not repeat itself.
-CHANCE: Final = "a tool, model or guard follows chance, or finds what an earlier schedule has left"
+CHANCE: Final = "a tool, model or guard follows chance, or what schedules before have left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +182,14 @@ def _failure(perform: Perform, settings: Settings, performance: Performance, fla
         return any(same(other) == same(flaw) for other in again(choices).flaws)
 
     if flaw.kind != "P9":
-        if fails(choices):
+        second = again(choices)
+        if any(same(other) == same(flaw) for other in second.flaws):
+            repeats = flaw in second.flaws and second.played.digest == performance.played.digest
             choices = shrink(fails, choices)
             performance = again(choices)
             flaw = next((other for other in performance.flaws if same(other) == same(flaw)), flaw)
+            if not repeats:
+                flaw = flaw.having(what=f"{flaw.what}; played again it came to something else: {CHANCE}")
         else:
             flaw = flaw.having(what=f"{flaw.what}; not so when it was played again: {CHANCE}")
     events = list(chain.from_iterable(performance.played.commits))

@@ -15,6 +15,7 @@ from orchestrator.events import Event, event_to_json
 from orchestrator.simulation.choosers import Choice, Chooser
 from orchestrator.simulation.environment import SimulatedEnvironment
 from orchestrator.simulation.history import History
+from orchestrator.simulation.interrupting import heed
 from orchestrator.simulation.loop import SimulatedLoop, names_of
 
 _T = TypeVar("_T")
@@ -103,6 +104,7 @@ def play(scene: Scene[_T], chooser: Chooser, seed: int = 0, most_steps: int = MO
     finally:
         trace, options, seconds = tuple(loop.trace), dict(loop.options), loop.time()
         loop.wind_up()
+    heed()
     return Played(
         result, error, stage.environment, trace, loop.choices, options, seconds, stage.histories, stage.left_over
     )

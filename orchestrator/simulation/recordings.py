@@ -178,7 +178,7 @@ class RecordedModel:
         except (ValueError, RecursionError) as error:
             raise DeclarationError(where, f"is not JSON: {error}; {_AGAIN}") from None
         version = given.get("version") if isinstance(given, dict) else None
-        if version is None:
+        if version is None or given.get("type") == "schedule":
             raise DeclarationError(where, f"is no recording of a model's answers; {_AGAIN}")
         if version != VERSION:
             raise DeclarationError(
@@ -249,6 +249,10 @@ class RecordedModel:
 
 class RecordingModel:
     """Asks a model, and keeps what it answers; `save` it, and `RecordedModel.load` speaks it again.
+
+        recording = RecordingModel("openai/gpt-5-mini")
+        run_sync(team, "What are memory blocks?", model=recording)
+        recording.save("answers.json")  # orchestrator simulate … --answers answers.json
 
     Calls that raise a `ModelError` are kept, too, and raise it again, as the nearest kind that is ours. What else goes
     wrong is not kept, nor is a call that was cancelled.

@@ -18,8 +18,7 @@ from orchestrator.simulation.latency import Latency
 from orchestrator.simulation.playing import Played
 from orchestrator.simulation.reports import SimulationReport
 from orchestrator.simulation.schedules import Schedule, Settings
-from orchestrator.simulation.simulating import ModelGiven, StoreGiven, check_tell, performing
-from orchestrator.team import Team
+from orchestrator.simulation.simulating import ModelGiven, StoreGiven, TeamGiven, check_tell, performing
 
 #: Nobody is late, and no model thinks: only who goes on differs.
 _AT_ONCE: Final = Settings(seed=0, slowness=0.0)
@@ -49,7 +48,7 @@ class SearchReport(SimulationReport):
 
 
 def exhaust(
-    team: Team,
+    team: TeamGiven,
     message: str,
     *,
     switches: int = 2,
@@ -72,7 +71,7 @@ def exhaust(
 
     Args:
         most: so many schedules are played at most; `SearchReport.complete` says whether these were all.
-        model, invariants, store, budget, allow, tell: as for `simulate`.
+        team, model, invariants, store, budget, allow, tell: as for `simulate`.
 
     Raises:
         ModelNotFound: as `Orchestrator` does.
@@ -118,7 +117,7 @@ def exhaust(
 
 
 def replay(
-    team: Team,
+    team: TeamGiven,
     message: str,
     schedule: Schedule,
     *,
@@ -133,7 +132,7 @@ def replay(
 
     Args:
         twice: play it a second time, to see that it repeats itself.
-        model, faults, invariants, store, budget: as for `simulate`.
+        team, model, faults, invariants, store, budget: as for `simulate`.
     """
     with performing(
         team, message, model=model, faults=faults, invariants=invariants, store=store, budget=budget

@@ -20,7 +20,7 @@ from orchestrator.errors import DeclarationError, RunError
 from orchestrator.models import Models
 from orchestrator.ports import Model, Store
 from orchestrator.runs import Budget
-from orchestrator.simulation.acting import Invariant, Scenario, Scene
+from orchestrator.simulation.acting import Invariant, Scenario, Scene, unfit
 from orchestrator.simulation.answering import Each, check_nobody_is_contacted
 from orchestrator.simulation.choosers import Chooser
 from orchestrator.simulation.escapes import Kind, guarded
@@ -39,6 +39,8 @@ ModelGiven = str | Model | Callable[[], Model] | None
 StoreGiven = Literal["memory", "sqlite"] | Callable[[], Store]
 
 _T = TypeVar("_T")
+#: A team, or what makes it, for each schedule anew.
+TeamGiven = Team | Callable[[], Team]
 
 _WHERE: Final = "a simulation"
 
@@ -47,7 +49,7 @@ _QUICK: Final = Path("/dev/shm")  # noqa: S108  # a folder of a name that nobody
 
 
 def simulate(
-    team: Team,
+    team: TeamGiven,
     message: str,
     *,
     schedules: int = 1000,
@@ -77,6 +79,7 @@ def simulate(
     processes are not explored. Nothing outside of the process answers while a schedule is played.
 
     Args:
+        team: or a function that makes it, for each schedule anew: for tools that remember something, or write files.
         schedules: how many, with the seeds from `seed` on; with seed 0 nobody is early, late or at fault. Reports of
             parts are put together with `|`.
         model: by default each agent's own. One that remembers what it was asked needs a function that makes it anew
@@ -84,8 +87,8 @@ def simulate(
             by itself, also where an agent has it as its own.
         faults: `Faults.default()` for some of everything. Models are asked again then, and more often: a script that
             is strict about that fails, "rehearsal" does not.
-        invariants: functions of the finished `Run` that raise `AssertionError` where it is not as it has to be. With
-            `faults` they are given runs, too, that have failed or were cancelled; look at `Run.status`.
+        invariants: functions of the finished `Run` that raise `AssertionError`, or return False, where it is not as it
+            has to be. With `faults` they are given runs, too, that have failed or were cancelled; look at `Run.status`.
         latency: how long models take to answer; by default as recorded, drawn for each call.
         store: "memory", "sqlite" (a file of its own for each schedule), or what makes one that is empty.
         allow: what tools may do for real although it leaves the simulation: "sleep", "thread", "process", "socket".
@@ -116,7 +119,7 @@ def simulate(
 
 @contextmanager
 def performing(
-    team: Team,
+    team: TeamGiven,
     message: str,
     *,
     model: ModelGiven = None,
@@ -137,7 +140,7 @@ def performing(
 
 
 def performer_of(
-    team: Team,
+    team: TeamGiven,
     message: str,
     *,
     model: ModelGiven,
@@ -151,14 +154,14 @@ def performer_of(
     _check_outside()
     if not isinstance(message, str) or unusable(message):
         raise DeclarationError(_WHERE, f"message is {message!r}; give text without NUL and halves of surrogate pairs")
-    _check_is("team", team, Team, is_needed=True)
+    make_team = _team_maker(team)
     _check_is("faults", faults, Faults)
     _check_is("latency", latency, Latency)
     _check_is("budget", budget, Budget)
     scenario = Scenario(
-        team,
+        make_team,
         message,
-        _models(team, model),
+        _models(make_team(), model),
         store,
         Latency.recorded() if latency is None else latency,
         faults or Faults.none(),
@@ -195,6 +198,21 @@ def check_tell(tell: object) -> None:
         raise DeclarationError(_WHERE, f"tell is {tell!r}; give a function of two numbers")
 
 
+def _team_maker(given: TeamGiven) -> Callable[[], Team]:
+    if isinstance(given, Team):
+        return lambda: given
+    if not callable(given):
+        raise DeclarationError(_WHERE, f"team is {given!r}; give a Team, or a function that makes one")
+
+    def make() -> Team:
+        made = given()
+        if not isinstance(made, Team):
+            raise DeclarationError(_WHERE, f"team() has returned {made!r}; it has to make a Team")
+        return made
+
+    return make
+
+
 def _check_outside() -> None:
     try:
         anyio.get_cancelled_exc_class()
@@ -203,8 +221,8 @@ def _check_outside() -> None:
     raise RunError("a simulation runs event loops of its own; start it in a plain function, outside of any")
 
 
-def _check_is(name: str, given: object, kind: type, *, is_needed: bool = False) -> None:
-    if not isinstance(given, kind) and (is_needed or given is not None):
+def _check_is(name: str, given: object, kind: type) -> None:
+    if not isinstance(given, kind) and given is not None:
         raise DeclarationError(_WHERE, f"{name} is {given!r}; give a {kind.__name__}")
 
 
@@ -215,22 +233,23 @@ def _checked(invariants: Iterable[Invariant]) -> tuple[Invariant, ...]:
     for function in functions:
         if not callable(function):
             raise DeclarationError(_WHERE, f"an invariant is {function!r}; give a function of the finished Run")
-        if inspect.iscoroutinefunction(function):
-            raise DeclarationError(_WHERE, f"invariant {function.__qualname__!r} is async; give a plain function")
+        if (problem := unfit(function)) is not None:
+            raise DeclarationError(_WHERE, f"invariant {getattr(function, '__qualname__', function)!r} is {problem}")
     return functions
 
 
-def _models(team: Team, given: ModelGiven) -> Callable[[], Model]:
+def _models(team: Team, given: ModelGiven) -> Callable[[Team], Model]:
     """What makes the model of a schedule. What has a name is looked up once."""
     if isinstance(given, type) or (callable(given) and not hasattr(given, "respond")):
         _check_makes("model", given, "a Model, such as FunctionModel(…)")
-        return partial(_made, "model", given, "respond")
+        make = partial(_made, "model", given, "respond")
+        return lambda _: make()
     anew: Callable[[], Model] | None = getattr(given, "anew", None)
     if anew is not None:
-        return anew
+        return lambda _: anew()
     models = Models(team.members, given, Environment())
     check_nobody_is_contacted(team, models)
-    return partial(Each, team, models)
+    return partial(Each, models=models)
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from orchestrator.events import (
     TurnResumed,
     TurnStarted,
 )
+from orchestrator.messages import ToolCall
 from orchestrator.naming import Named, Names
 from orchestrator.phrases import brief
 from orchestrator.simulation.environment import BEGINNING
@@ -69,7 +70,8 @@ def story(events: Iterable[Event], *, about: str | None = None, began: float = B
           4.0 s  curator rewrote facts: version 9, from version 7: "MemGPT" by bob is gone, which curator …
 
     A showing is told where it matters: the last one before a change, where somebody else wrote in between. It stands
-    where the blocks were read; the log tells of it when the model has answered.
+    where the blocks were read; the log tells of it when the model has answered. Tools are told with what they answered,
+    but for those whose change of a block says as much.
 
     Args:
         about: a block, by its name or its stored key: only what matters for it is told, and every showing before a
@@ -112,8 +114,11 @@ class _Turn:
     at: float
     showing: _Showing | None = None
     #: What its model has asked for and is not answered.
-    calls: list[str] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
     ended: bool = False
+
+    def call_of(self, answer: ToolAnswered) -> ToolCall | None:
+        return next((call for call in self.calls if call.name == answer.name), None)
 
 
 class _Teller:
@@ -137,13 +142,14 @@ class _Teller:
                 self._matters.add(event.turn)
             elif isinstance(event, TurnStarted | TurnResumed):
                 self._agents[event.turn] = event.agent
-        #: The turn whose change was refused just now: its tool says the same.
-        self._refused: str | None = None
+        #: The turn of which a change, a refusal or a handoff was told just now: its tool says the same.
+        self._told_of: str | None = None
 
     def lines(self) -> list[_Line]:
         """The story, in order."""
         lines: list[_Line] = []
         for event in self._events:
+            lines += self._tool(event)
             self._follow(event)
             lines += self._showing(event)
             lines += [_Line(event.seq, False, event.at, text) for text in self._texts(event)]
@@ -160,11 +166,11 @@ class _Teller:
             case StepTaken() if turn := self._turns.get(event.turn):
                 turn.showing = self._showing_of(event.shown, turn)
                 turn.seq, turn.at = event.seq, event.at
-                turn.calls = [call.name for call in event.tool_calls]
+                turn.calls = list(event.tool_calls)
             case ToolAnswered() if turn := self._turns.get(event.turn):
                 turn.seq, turn.at = event.seq, event.at
-                if event.name in turn.calls:
-                    turn.calls.remove(event.name)
+                if (call := turn.call_of(event)) is not None:
+                    turn.calls.remove(call)
             case TurnEnded() if turn := self._turns.get(event.turn):
                 turn.ended = True
             case BlockCreated() | BlockChanged():
@@ -187,7 +193,7 @@ class _Teller:
         for id, turn in self._turns.items():
             if turn.ended:
                 continue
-            waits = f"an answer to {brief(turn.calls[0])}" if turn.calls else "an answer of its model"
+            waits = f"an answer to {brief(turn.calls[0].name)}" if turn.calls else "an answer of its model"
             yield f"{turn.agent} still had {id}, and waited for {waits}"
 
     # --- what is told
@@ -217,6 +223,25 @@ class _Teller:
     def _is_behind(self, event: BlockChanged | ChangeRefused, shown: int) -> bool:
         return isinstance(event, ChangeRefused) or event.version > shown + 1
 
+    def _tool(self, event: Event) -> Iterator[_Line]:
+        """That a tool was called, and what it answered, in one line where nothing else happened in between."""
+        if self._about is not None or not isinstance(event, ToolAnswered | TurnEnded) or event.turn == self._told_of:
+            return
+        turn = self._turns.get(event.turn)
+        if isinstance(event, TurnEnded):
+            if turn is not None and turn.calls and event.status != "done":
+                yield _Line(turn.seq, True, turn.at, f"{event.agent} called {_called(turn.calls[0])}")
+            return
+        call = None if turn is None else turn.call_of(event)
+        if turn is not None and call is not None:
+            called = f"{event.agent} called {_called(call)}"
+            if event.ok and (event.seq, event.at) == (turn.seq + 1, turn.at):
+                yield _Line(event.seq, False, event.at, f"{called}{_said(event.text)}")
+                return
+            yield _Line(turn.seq, True, turn.at, called)
+        if call is not None or not event.ok:
+            yield _Line(event.seq, False, event.at, _answered(event))
+
     def _is_told(self, key: str | None) -> bool:
         return self._about is None or key == self._about
 
@@ -226,7 +251,7 @@ class _Teller:
             text = self._of_agent(event)
         if text:
             yield text
-        self._refused = event.turn if isinstance(event, ChangeRefused) else None
+        self._told_of = event.turn if isinstance(event, BlockChanged | ChangeRefused | HandedOver) else None
 
     def _of_run(self, event: Event) -> str | None:
         match event:
@@ -310,8 +335,6 @@ class _Teller:
 
     def _of_agent(self, event: Event) -> str | None:
         match event:
-            case ToolAnswered(ok=False) if event.turn != self._refused:
-                return f"{event.agent}'s {brief(event.name)} failed: {brief(event.text, _MOST_SAID)}"
             case AgentCreated():
                 return f"{event.agent} was made by the owner"
             case AgentModified():
@@ -351,6 +374,18 @@ def _losses(lines: Iterable[BlameLine], by: str) -> str:
         f"{several(theirs)} by {_who(author)} {'are' if len(theirs) > 1 else 'is'} gone, which {by} was never shown"
         for author, theirs in lost.items()
     )
+
+
+def _called(call: ToolCall) -> str:
+    """What a model has asked for."""
+    given = call.arguments
+    told = given if isinstance(given, str) else ", ".join(f"{name}={value!r}" for name, value in given.items())
+    return f"{brief(call.name)}({brief(told)})"
+
+
+def _answered(event: ToolAnswered) -> str:
+    whose = f"{event.agent}'s {brief(event.name)}"
+    return f"{whose} answered{_said(event.text)}" if event.ok else f"{whose} failed: {brief(event.text, _MOST_SAID)}"
 
 
 def _who(name: str) -> str:

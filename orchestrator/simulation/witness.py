@@ -55,8 +55,12 @@ class Witness:
         await self.store.close()
 
     async def history(self) -> History:
-        """All that was promised, and all that is there."""
-        return await read_history(self.store, self._team, commits=self.commits, since=self._since)
+        """All that was promised, and all that is there. `StoreError` if the store was taken away meanwhile."""
+        try:
+            return await read_history(self.store, self._team, commits=self.commits, since=self._since)
+        except StoreError as error:
+            problem = "the store is gone before its schedule has ended, so nobody can see whether promises were kept"
+            raise StoreError(f"{problem}; keep its folder, such as pytest's tmp_path: {error}") from error
 
     async def open(self, environment: Environment | None = None) -> None:
         await self.store.open(environment)
