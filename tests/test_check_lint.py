@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -529,6 +530,11 @@ def test_what_a_tool_needs_is_said_with_grants(needs: Any) -> None:
         tool(needs=needs)(ask)
 
 
+def test_whom_a_tool_hands_over_to_is_said_by_name() -> None:
+    with pytest.raises(DeclarationError, match="hands_to is 5; give the name of an agent"):
+        tool(hands_to=5)  # type: ignore[call-overload]
+
+
 def test_what_a_tool_needs_changes_nothing_else_of_it() -> None:
     made, plain = tool(needs={"notes": Grant.INSERT}, hands_to="bob")(ask), tool(ask)
 
@@ -662,3 +668,16 @@ def test_the_model_that_counts_is_the_one_that_would_answer() -> None:
     assert Asked(team, None, Budget(), "else").model_of(bob) == "else"
     assert Asked(team, "all", Budget(), "else").model_of(ann) == "all"
     assert Asked(team, None, Budget(), None).model_of(bob) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"team": Agent("ann")}, "team is Agent(name='ann'"),
+        ({"budget": 5}, "budget is 5; give a Budget"),
+        ({"model": 5}, "5 is no model; give a name or an object with respond()"),
+    ],
+)
+def test_an_argument_that_cannot_be_what_it_is_is_refused(given: dict[str, Any], why: str) -> None:
+    with pytest.raises(DeclarationError, match=re.escape(f"a check: {why}")):
+        check(**{"team": Team("solo", [Agent("ann")]), **given})

@@ -496,3 +496,13 @@ async def test_several_calls_of_one_answer_are_judged_by_what_it_was_shown(new_s
     diagnosis = await used(new_store(), shared("ann", "bob", block=notes), script, "ann", "bob")
 
     assert "removed 1 line that ann had never been shown: 'b'" in only(diagnosis, "D101").reason
+
+
+async def test_who_brings_back_what_it_has_removed_itself_overwrites_nobody(new_store: NewStore) -> None:
+    notes = Block("notes", "start\nwrong")
+    remove = edit("memory_replace", "notes", old_string="\nwrong", new_string="")
+    script = {"ann": [together(remove, rethink("start\nwrong\nmine")), "ok"]}
+    diagnosis = await used(new_store(), shared("ann", "bob", block=notes), script, "ann")
+
+    assert diagnosis.overwritten == ()
+    assert diagnosis.passes()

@@ -14,7 +14,7 @@ import pytest
 from orchestrator.simulation.choosers import InOrder
 from orchestrator.simulation.environment import SimulatedEnvironment
 from orchestrator.simulation.escapes import guarded
-from orchestrator.simulation.interrupting import heed, interruptible
+from orchestrator.simulation.interrupting import heed, interruptible, put_off
 from orchestrator.simulation.playing import play
 
 
@@ -82,6 +82,20 @@ def test_ctrl_c_between_schedules_is_heeded_by_the_next_and_at_the_end():
         Finalized()
     with interruptible():
         assert play(scene, InOrder()).seconds == 1
+
+
+def test_where_much_is_finalized_ctrl_c_is_put_off():
+    went_on: list[str] = []
+
+    def collected() -> None:
+        with put_off():
+            press()
+            went_on.append("to the end")
+        went_on.append("further")
+
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        collected()
+    assert went_on == ["to the end"]
 
 
 def test_who_has_a_handler_of_their_own_keeps_it():

@@ -161,6 +161,7 @@ def test_draws_are_whole_microseconds() -> None:
     [
         (lambda: Latency.recorded("acme"), "no calls of 'acme' are recorded; there are some of openai, gemini, anth"),
         (lambda: Latency(LogNormal(2.0)), r"as its parts; give a list of LogNormal"),
+        (lambda: Latency(2.0), r"has 2.0 as its parts; give a list of LogNormal"),  # type: ignore[arg-type]
         (lambda: Latency([LogNormal(0)]), "the median of a part is 0; give seconds, more than 0"),
         (lambda: Latency([LogNormal(1, 0, 0)]), "the weight of a part is 0; give its share, more than 0"),
         (lambda: Latency([LogNormal(1, -1)]), "the sigma of a part is -1; give 0 to 10"),

@@ -403,7 +403,6 @@ async def test_the_file_is_in_the_same_order_whoever_was_first(tmp_path: Path):
         (b"\xff\xfe", "is not JSON: "),
         ("[]", "is no recording of a model's answers; delete it and record it again"),
         ('{"answers": []}', "is no recording of a model's answers"),
-        ('{"type": "schedule", "version": "0.1.0"}', "is no recording of a model's answers"),
         ('{"version": 2}', "has form 2, and this version reads form 1; delete it and record it again, or use"),
         ('{"version": "1", "answers": []}', "has form '1', and this version reads form 1"),
         ('{"version": 1}', "is broken at answers: field required; delete it and record it again"),
@@ -421,7 +420,7 @@ async def test_the_file_is_in_the_same_order_whoever_was_first(tmp_path: Path):
             "has two answers for agent 'a', turn 1, step 0; delete it and record it again",
         ),
     ],
-    ids=range(14),
+    ids=range(13),
 )
 def test_a_file_that_is_no_recording_is_refused_and_what_to_do_is_said(text: str | bytes, why: str, tmp_path: Path):
     path = tmp_path / "file.json"
@@ -442,6 +441,28 @@ def test_two_answers_at_one_place_are_refused():
 
     with pytest.raises(DeclarationError, match="a recording: has two answers for agent 'ann', turn 1, step 0"):
         RecordedModel([answer, answer.model_copy()])
+
+
+def test_a_saved_schedule_is_no_recording(tmp_path: Path):
+    path = tmp_path / "17.json"
+    path.write_text('{"type": "schedule", "version": "0.1.0"}')
+
+    with pytest.raises(DeclarationError, match="is a saved schedule, and no recording of a model's answers; --replay"):
+        RecordedModel.load(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: RecordedModel("answers.json"), r"is 'answers.json'; give answers, or"),
+        (lambda: RecordedModel(None), "is None; give answers"),
+        (lambda: RecordedModel(["done"]), "has 'done' among its answers"),
+        (lambda: RecordingModel(None), "None is no model; give a name or an object with respond"),
+    ],
+)
+def test_what_is_neither_answers_nor_a_model_is_refused(make: Callable[[], Any], why: str):
+    with pytest.raises(DeclarationError, match=f"a recording: .*{why}"):
+        make()
 
 
 # --- for a fixture

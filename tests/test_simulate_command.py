@@ -55,6 +55,10 @@ def made(workers: int = 1, docs: str = "") -> Team:
     print("made")
     return Team(f"made-{workers}-{bool(docs)}", [Agent("ann")])
 
+def reading(docs: str) -> Team:
+    assert os.path.isdir(docs), docs
+    return team
+
 counted = []
 
 @tool
@@ -405,14 +409,24 @@ def test_a_saved_schedule_that_does_not_fail_any_more_ends_with_0() -> None:
     assert document("--replay", path)["came"] == "holds"
 
 
+def test_what_an_invariant_says_may_change_and_it_is_the_same_that_fails() -> None:
+    path = saved_failure()
+    Path("team.py").write_text(TRIO.replace("bob was first", "ann was late"), encoding="utf-8")
+
+    assert simulate("--replay", path, code=1).stdout.splitlines()[1] == (
+        "fails again, in the same way: invariant: ann was late"
+    )
+
+
 def test_a_saved_schedule_that_fails_otherwise_says_both() -> None:
     path = saved_failure()
-    Path("team.py").write_text(TRIO.replace("bob was first", "ann was late").replace("bob: 3", "b"), encoding="utf-8")
+    renamed = TRIO.replace("def ann_is_first(", "def ann_is_late(").replace("bob: 3", "b")
+    Path("team.py").write_text(f"{renamed}\nann_is_first = ann_is_late\n", encoding="utf-8")
 
     lines = simulate("--replay", path, code=1).stdout.splitlines()
 
     assert lines[1:3] == [
-        "fails in another way: invariant: ann was late",
+        "fails in another way: invariant: bob was first",
         "it failed with invariant: bob was first",
     ]
     assert lines[3].startswith("not the same steps as when it was saved by ")
@@ -427,6 +441,17 @@ def test_another_team_may_be_given_and_is_found_from_here(monkeypatch: pytest.Mo
     monkeypatch.setattr("orchestrator.cli.invariants._in_file", lambda where: sys.modules["mine_team"])
 
     assert "in the same way" in simulate("--replay", str(path), "mine_team.py:team", code=1).stdout
+
+
+def test_a_folder_that_is_typed_with_a_replay_is_looked_for_where_one_is(
+    monkeypatch: pytest.MonkeyPatch, here: Path
+) -> None:
+    Path("docs").mkdir()
+    (failure,) = document("team.py:reading", *FAILING[1:], "--docs", "docs", "--save", "kept", code=1)["failures"]
+    (here / "other" / "mine").mkdir(parents=True)
+    monkeypatch.chdir(here / "other")
+
+    assert "in the same way" in simulate("--replay", str(here / failure["saved"]), "--docs", "mine", code=1).stdout
 
 
 def test_a_token_that_was_moved_alone_finds_its_team_here(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -539,7 +564,7 @@ def test_wrong_use_ends_with_2(words: list[str], why: str) -> None:
         ("team.py:", "names no function"),
         ("nowhere.py:both", "--invariant nowhere.py: there is no such file"),
         ("nowhere:both", "nowhere:both: there is no module 'nowhere'"),
-        ("team.py:all", "team.py has no 'all'; it holds team.py:made, team.py:both, team.py:ann_is_first"),
+        ("team.py:all", "team.py has no 'all'; it holds team.py:made, team.py:reading, team.py:both, "),
         ("team.py:notes", "team.py:notes is of type Block; name a function that takes the run"),
         ("team.py:waiting", "team.py:waiting is an async function"),
         ("team.py:two", "team.py:two is not called with the finished run alone: missing a required argument: 'other'"),
@@ -700,6 +725,8 @@ def test_a_search_in_code_says_how_far_it_came_and_can_be_stopped() -> None:
     stopped = exhaust(team, "hi", model="rehearsal", switches=1, tell=lambda played, failed: played == 3)
     alone = exhaust(team, "hi", model="rehearsal", switches=30)
 
+    with pytest.raises(orchestrator.DeclarationError, match="tell is 3; give a function of two numbers"):
+        exhaust(team, "hi", model="rehearsal", tell=3)  # type: ignore[arg-type]
     assert (stopped.schedules, stopped.complete, stopped.total) == (3, False, False)
     assert str(stopped).endswith("\nstopped after 3 schedules: there are more with at most 1 switch")
     assert (alone.complete, alone.total, alone.passed) == (True, True, True)

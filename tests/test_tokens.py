@@ -75,6 +75,8 @@ def test_choices_are_short_rows_and_all_else_can_be_read_by_a_person(tmp_path: P
         "  },\n"
         '  "promise": "P1",\n'
         '  "sentence": "lost acknowledged insert <w2:t13> in block domain_knowledge",\n'
+        '  "block": null,\n'
+        '  "of": "",\n'
         '  "digest": "3735ea8de3257389"\n'
         "}\n"
     )

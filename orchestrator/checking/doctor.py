@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from orchestrator.blocks import BlockState
 from orchestrator.checking.failures import bad_runs, bad_turns
-from orchestrator.checking.findings import Finding, Severity
+from orchestrator.checking.findings import GRAVEST_FIRST, Finding, Severity, in_order
 from orchestrator.checking.integrity import check_block, check_log
 from orchestrator.checking.overwriting import Overwriting, blind_ones, overwritings, seen_ones
 from orchestrator.checking.past import Past
@@ -20,9 +20,6 @@ from orchestrator.records import Record
 from orchestrator.runs import names_of
 
 _BATCH: Final = 1000
-
-#: Severities, in the order in which findings are told.
-GRAVEST_FIRST: Final[tuple[Severity, ...]] = ("error", "warning", "note")
 
 
 class Diagnosis(Record):
@@ -131,7 +128,9 @@ def concluded(evidence: Evidence, cut_off: bool | None) -> Diagnosis:
         yield from bad_runs(evidence.runs, cut_off)
         yield from bad_turns(past)
 
-    order = sorted(findings(), key=lambda finding: (GRAVEST_FIRST.index(finding.severity), finding.code))
     return Diagnosis(
-        blocks=tuple(known), refused=tuple(refused), overwritten=tuple(evidence.overwritten), findings=tuple(order)
+        blocks=tuple(known),
+        refused=tuple(refused),
+        overwritten=tuple(evidence.overwritten),
+        findings=in_order(findings()),
     )

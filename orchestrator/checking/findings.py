@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Iterable
+from typing import Final, Literal, NamedTuple
 
 from orchestrator.records import Record
 
 #: An error loses something or can never work; a warning is likely to disappoint; a note is worth knowing.
 Severity = Literal["error", "warning", "note"]
+
+GRAVEST_FIRST: Final[tuple[Severity, ...]] = ("error", "warning", "note")
 
 
 class Finding(Record):
@@ -24,6 +27,11 @@ class Finding(Record):
     mend: str
     #: Why the team's declaration says that this is all right; None if it says nothing.
     waived: str | None = None
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The gravest first, and of one severity by their codes."""
+    return tuple(sorted(findings, key=lambda finding: (GRAVEST_FIRST.index(finding.severity), finding.code)))
 
 
 class Rule(NamedTuple):

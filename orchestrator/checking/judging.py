@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from orchestrator.checking.asked import Asked
-from orchestrator.checking.findings import Severity
+from orchestrator.checking.findings import in_order
 from orchestrator.checking.lint_blocks import lint_blocks
 from orchestrator.checking.lint_labels import lint_labels
 from orchestrator.checking.lint_running import lint_running
@@ -17,15 +17,11 @@ from orchestrator.checking.waiving import waived
 
 _LINTS: Final = (lint_blocks, lint_labels, lint_wakes, lint_work, lint_running)
 
-_GRAVEST: Final[tuple[Severity, ...]] = ("error", "warning", "note")
-
 
 def judged(asked: Asked) -> Report:
     """All that is found in the team, the gravest first, with what its declaration waives."""
     found = races(asked.team, asked.waking)
     findings = [finding for race in found if (finding := race_finding(race)) is not None]
     findings += [finding for lint in _LINTS for finding in lint(asked)]
-    told = sorted(
-        waived(findings, asked.team.waived), key=lambda finding: (_GRAVEST.index(finding.severity), finding.code)
-    )
-    return Report.made(team=asked.team.name, findings=tuple(told), races=found)
+    told = in_order(waived(findings, asked.team.waived))
+    return Report.made(team=asked.team.name, findings=told, races=found)

@@ -63,7 +63,7 @@ def overwritings(name: str, key: str, revisions: Sequence[Revision], told: Mappi
     """The rewrites in a history, oldest first, that undid what others had written."""
     if not any(revision.operation in _WHOLE for revision in revisions):
         return
-    texts = {revision.version: revision.value for revision in revisions}
+    by_version = {revision.version: revision for revision in revisions}
     for (before, after), revision in zip(pairwise(blamed(revisions)), revisions[1:], strict=True):
         if revision.operation not in _WHOLE:
             continue
@@ -71,7 +71,7 @@ def overwritings(name: str, key: str, revisions: Sequence[Revision], told: Mappi
         shown = None if known is None else known.shown
         gone = [line for line in _gone(before, after) if line.by != revision.by]
         unseen = [line for line in gone if shown is not None and line.version > shown]
-        back = () if shown is None else _brought_back(texts.get(shown, ""), before, revision)
+        back = () if shown is None else _brought_back(shown, before, revision, by_version)
         if gone or back:
             yield Overwriting(
                 block=name,
@@ -99,11 +99,21 @@ def _gone(before: Sequence[BlameLine], after: Iterable[BlameLine]) -> Iterator[B
             yield line
 
 
-def _brought_back(shown: str, before: Sequence[BlameLine], revision: Revision) -> Iterable[str]:
-    """Lines that were gone since the text that was shown, and that the rewrite has again."""
+def _brought_back(
+    shown: int, before: Sequence[BlameLine], revision: Revision, by_version: Mapping[int, Revision]
+) -> list[str]:
+    """Lines that others had removed since the version that was shown, and that the rewrite has again."""
+
+    def lines(version: int) -> Counter[str]:
+        return Counter(by_version[version].value.split("\n")) if version in by_version else Counter()
+
     there = Counter(line.text for line in before)
-    again = (Counter(revision.value.split("\n")) - there) & (Counter(shown.split("\n")) - there)
-    return (line for line in again.elements() if line.strip())
+    again = (lines(revision.version) - there) & (lines(shown) - there)
+    removed: Counter[str] = Counter()
+    for version in range(shown + 1, revision.version) if again else ():
+        if version in by_version and by_version[version].by != revision.by:
+            removed.update(lines(version - 1) - lines(version))
+    return [line for line in (again & removed).elements() if line.strip()]
 
 
 def _lines(lines: Iterable[BlameLine]) -> tuple[GoneLine, ...]:

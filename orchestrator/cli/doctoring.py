@@ -7,7 +7,8 @@ from typing import Final
 
 import typer
 
-from orchestrator.checking.doctor import GRAVEST_FIRST, Diagnosis, concluded, gather
+from orchestrator.checking.doctor import Diagnosis, concluded, gather
+from orchestrator.checking.findings import GRAVEST_FIRST
 from orchestrator.checking.overwriting import Overwriting
 from orchestrator.cli.lines import as_ascii, one_line
 from orchestrator.cli.listing import Column, show_list

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ from orchestrator.errors import DeclarationError
 from orchestrator.phrases import counted, visible
 from orchestrator.simulation.exploring import Performance
 from orchestrator.simulation.judging import Flaw
+from orchestrator.simulation.reports import same
 from orchestrator.simulation.searching import replay
-from orchestrator.simulation.stories import story
 from orchestrator.simulation.tokens import Token
 
 
@@ -33,7 +32,8 @@ def replayed(path: Path, team: str | None, made_with: Mapping[str, Any], *, as_j
     token = Token.load(path)
     options = dict(token.options)
     origin = options.pop(ORIGIN, None)
-    asked = Asked.of(team or token.team, token.message, {**options, **made_with}, f"schedule {str(path)!r}")
+    typed = {name: str(Path(word).resolve()) if isinstance(word, str) else word for name, word in made_with.items()}
+    asked = Asked.of(team or token.team, token.message, {**options, **typed}, f"schedule {str(path)!r}")
     if not asked.team:
         raise DeclarationError("--replay", f"{str(path)!r} was saved by a program, and names no team; say which TEAM")
     typed_in = Path.cwd() if team is not None else _typed_in(asked.team, path, origin)
@@ -78,15 +78,10 @@ class _Answer:
     def __init__(self, token: Token, performance: Performance) -> None:
         self._token = token
         self._flaws: Sequence[Flaw] = performance.flaws
-        self._is_same = any(self._is_known(flaw) for flaw in performance.flaws)
+        known = Flaw(kind=token.promise, what=token.sentence, block=token.block, of=token.of)
+        self._is_same = any(same(flaw) == same(known) for flaw in performance.flaws)
         self._digest = performance.played.digest
-        about = next((flaw.block for flaw in self._flaws if self._is_known(flaw)), None)
-        self._story = story(list(chain.from_iterable(performance.played.commits)), about=about)
-
-    def _is_known(self, flaw: Flaw) -> bool:
-        if flaw.kind != self._token.promise:
-            return False
-        return flaw.kind != "invariant" or flaw.what == self._token.sentence
+        self._story = performance.told(token.block if self._is_same else None)
 
     @property
     def _came(self) -> str:

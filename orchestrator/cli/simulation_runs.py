@@ -134,5 +134,7 @@ def _token(asked: Asked, failure: Failure, folder: Path) -> Token:
         schedule=failure.schedule,
         promise=failure.flaw.kind,
         sentence=failure.flaw.what,
+        block=failure.flaw.block,
+        of=failure.flaw.of,
         digest=failure.digest,
     )

@@ -11,6 +11,7 @@ from itertools import chain, count
 from typing import Any, Final
 
 from orchestrator.simulation.choosers import Choice, Chooser
+from orchestrator.simulation.interrupting import put_off
 from orchestrator.simulation.judging import Flaw
 from orchestrator.simulation.playing import Played
 from orchestrator.simulation.reports import Failure, SimulationReport, added, in_order, same
@@ -36,6 +37,12 @@ class Performance:
     flaws: list[Flaw]
     #: A word for how it ended.
     outcome: str = ""
+
+    def told(self, about: str | None) -> list[str]:
+        """Its story: of a block, by its stored key, if anything happened to that, or else the whole."""
+        events = list(chain.from_iterable(self.played.commits))
+        is_told_of = any(getattr(event, "key", None) == about for event in events)
+        return story(events, about=about if is_told_of else None)
 
 
 #: Plays one schedule: what was drawn for it, and who chooses; None: as was drawn.
@@ -73,12 +80,14 @@ def collecting_seldom() -> Iterator[Callable[[], None]]:
 
     def collect() -> None:
         if next(numbers) % _COLLECTED == 0:
-            gc.collect()
+            with put_off():
+                gc.collect()
 
     gc.disable()
     try:
         if is_ours:
-            gc.collect()
+            with put_off():
+                gc.collect()
             gc.freeze()
         yield collect
     finally:
@@ -192,12 +201,10 @@ def _failure(perform: Perform, settings: Settings, performance: Performance, fla
                 flaw = flaw.having(what=f"{flaw.what}; played again it came to something else: {CHANCE}")
         else:
             flaw = flaw.having(what=f"{flaw.what}; not so when it was played again: {CHANCE}")
-    events = list(chain.from_iterable(performance.played.commits))
-    is_told_of = any(getattr(event, "key", None) == flaw.block for event in events)
     return Failure(
         flaw=flaw,
         seed=settings.seed,
         schedule=Schedule.of(settings, choices),
-        story=tuple(story(events, about=flaw.block if is_told_of else None)),
+        story=tuple(performance.told(flaw.block)),
         digest=performance.played.digest,
     )

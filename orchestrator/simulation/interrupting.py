@@ -14,11 +14,13 @@ class _Interruption:
 
     def __init__(self) -> None:
         self.came = False
+        self.is_put_off = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """What the signal calls: as Python does by itself, at once, since a schedule may have no end."""
         self.came = True
-        raise KeyboardInterrupt
+        if not self.is_put_off:
+            raise KeyboardInterrupt
 
 
 _INTERRUPTION = _Interruption()
@@ -44,6 +46,17 @@ def interruptible() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         _INTERRUPTION.came = False
+
+
+@contextmanager
+def put_off() -> Iterator[None]:
+    """Where much is finalized, Ctrl-C would be lost, and Python would say so: it raises at the end of this instead."""
+    _INTERRUPTION.is_put_off = True
+    try:
+        yield
+    finally:
+        _INTERRUPTION.is_put_off = False
+    heed()
 
 
 def heed() -> None:

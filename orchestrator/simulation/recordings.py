@@ -178,7 +178,11 @@ class RecordedModel:
         except (ValueError, RecursionError) as error:
             raise DeclarationError(where, f"is not JSON: {error}; {_AGAIN}") from None
         version = given.get("version") if isinstance(given, dict) else None
-        if version is None or given.get("type") == "schedule":
+        if version is not None and given.get("type") == "schedule":
+            raise DeclarationError(
+                where, "is a saved schedule, and no recording of a model's answers; --replay plays it"
+            )
+        if version is None:
             raise DeclarationError(where, f"is no recording of a model's answers; {_AGAIN}")
         if version != VERSION:
             raise DeclarationError(

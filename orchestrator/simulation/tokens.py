@@ -52,9 +52,12 @@ class Token(Record):
     #: The model, the store, how many workers, and the like, by the names of the options.
     options: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
     schedule: Schedule
-    #: What was broken: the promise, or the name of an invariant; and how, in a sentence.
+    #: What was broken: the kind of the flaw, such as the promise; how, in a sentence; of which block, by its stored
+    #: key; and the name of the invariant, or of the error, if it is one.
     promise: str
     sentence: str
+    block: str | None = None
+    of: str = ""
     #: Of the schedule as it was played; another one says that the code, or the team, is not what it was.
     digest: str
 

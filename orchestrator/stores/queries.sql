@@ -54,7 +54,7 @@ SELECT body FROM turns WHERE id = ?;
 -- name: turns_of_run
 SELECT turns.id, turns.body
 FROM turns
-WHERE turns.run = ?1 OR turns.id IN (SELECT turn FROM turns_of_others WHERE run = ?1)
+WHERE turns.run = ? OR turns.id IN (SELECT turn FROM turns_of_others WHERE run = ?)
 ORDER BY turns.number;
 
 -- name: put_turn

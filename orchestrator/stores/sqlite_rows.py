@@ -86,7 +86,7 @@ class CommittedRows:
         return self._one(TURNS, (id,))
 
     def turns(self, run: str) -> Sequence[TurnRecord]:
-        rows = self._execute(SQL["turns_of_run"], (run,)).fetchall()
+        rows = self._execute(SQL["turns_of_run"], (run, run)).fetchall()
         return [self._row(TURNS, (id,), body) for id, body in rows]
 
     def messages(self, agent: str) -> Sequence[Message]:

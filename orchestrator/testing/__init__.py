@@ -5,7 +5,7 @@ from orchestrator.simulation.exploring import Tell
 from orchestrator.simulation.faults import Faults
 from orchestrator.simulation.history import History, read_history
 from orchestrator.simulation.judging import Flaw
-from orchestrator.simulation.latency import Latency
+from orchestrator.simulation.latency import Latency, LogNormal
 from orchestrator.simulation.observed import Contradiction, Operation, check_history
 from orchestrator.simulation.orders import linearizable
 from orchestrator.simulation.promises import Violation, violations
@@ -27,6 +27,7 @@ __all__ = [
     "History",
     "Latency",
     "Line",
+    "LogNormal",
     "Operation",
     "RecordedModel",
     "RecordingModel",
