@@ -209,7 +209,15 @@ def test_what_codes_mean_can_be_read_by_programs() -> None:
 
 
 def console() -> Console:
-    return Console(file=io.StringIO(), width=80, force_terminal=True, color_system="standard", legacy_windows=False)
+    # Colours are wanted here, whatever NO_COLOR says.
+    return Console(
+        file=io.StringIO(),
+        width=80,
+        force_terminal=True,
+        color_system="standard",
+        legacy_windows=False,
+        no_color=False,
+    )
 
 
 def seen(screen: Console) -> str:
