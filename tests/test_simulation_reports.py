@@ -203,3 +203,19 @@ def test_things_go_wrong_only_where_they_may():
         seen: list[Settings] = []
         explore(performer(well, seen), range(1, 30), faulty=faulty)
         assert any(settings.faulty for settings in seen) is faulty
+
+
+def test_what_fails_twice_and_not_a_third_time_is_told_and_ends_nothing() -> None:
+    perform, seen = performer(c_leads), 0
+
+    def twice(settings: Settings, chooser: Chooser | None = None) -> Performance:
+        nonlocal seen
+        if settings.seed != 3:
+            return Performance(perform(settings, chooser).played, [])
+        seen += 1
+        flaws = [Flaw(kind="invariant", what="lost")] if seen <= 2 else []
+        return Performance(perform(settings, chooser).played, flaws)
+
+    (failure,) = explore(twice, range(5)).failures
+    assert failure.flaw.what == f"lost; played again it came to something else: {CHANCE}"
+    assert failure.seed == 3

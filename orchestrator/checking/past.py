@@ -57,7 +57,6 @@ class Failing:
     """Turns of an agent that ended badly in one way."""
 
     times: int = 0
-    last_turn: str = ""
     last_run: str = ""
 
 
@@ -148,7 +147,7 @@ class Past:
         if event.status in ("failed", "timed_out"):
             failing = self.failing.setdefault((event.agent, event.status, event.error or ""), Failing())
             failing.times += 1
-            failing.last_turn, failing.last_run = event.turn, event.run
+            failing.last_run = event.run
 
     def _change(self, event: BlockChanged) -> None:
         shown = None if event.turn is None else self.shown.get(event.by, {}).get(event.key)

@@ -41,11 +41,9 @@ def lines(report: SimulationReport, asked: Asked, kept: Sequence[Kept], seconds:
         yield report.extent
     for number, failure in enumerate(report.failures):
         yield ""
-        yield from _failed(failure, asked, kept[number] if kept else Kept(None), by_seed=not _is_search(report))
-
-
-def _is_search(report: SimulationReport) -> bool:
-    return isinstance(report, SearchReport)
+        yield from _failed(
+            failure, asked, kept[number] if kept else Kept(None), by_seed=not isinstance(report, SearchReport)
+        )
 
 
 def _distinct(report: SimulationReport) -> str:

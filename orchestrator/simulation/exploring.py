@@ -183,12 +183,14 @@ def repeated(one: Performance, other: Performance) -> list[Flaw]:
 def _failure(perform: Perform, settings: Settings, performance: Performance, flaw: Flaw) -> Failure:
     """The flaw, with the smallest schedule that has it."""
     choices: Mapping[int, Choice] = performance.played.choices
+    as_played = choices
 
     def again(choices: Mapping[int, Choice]) -> Performance:
         return perform(settings, Schedule.of(settings, choices).chooser())
 
-    def fails(choices: Mapping[int, Choice]) -> bool:
-        return any(same(other) == same(flaw) for other in again(choices).flaws)
+    def fails(tried: Mapping[int, Choice]) -> bool:
+        # As it was played it has just failed again; who follows chance may not do so a third time.
+        return tried == as_played or any(same(other) == same(flaw) for other in again(tried).flaws)
 
     if flaw.kind != "P9":
         second = again(choices)
@@ -196,8 +198,9 @@ def _failure(perform: Perform, settings: Settings, performance: Performance, fla
             repeats = flaw in second.flaws and second.played.digest == performance.played.digest
             choices = shrink(fails, choices)
             performance = again(choices)
-            flaw = next((other for other in performance.flaws if same(other) == same(flaw)), flaw)
-            if not repeats:
+            shown = next((other for other in performance.flaws if same(other) == same(flaw)), None)
+            flaw = shown or flaw
+            if shown is None or not repeats:
                 flaw = flaw.having(what=f"{flaw.what}; played again it came to something else: {CHANCE}")
         else:
             flaw = flaw.having(what=f"{flaw.what}; not so when it was played again: {CHANCE}")

@@ -117,7 +117,7 @@ class Faults:
 
 
 class Fault(NamedTuple):
-    """Something that went wrong, as it is told in the story of a schedule."""
+    """Something that went wrong, in words."""
 
     kind: ModelFault | ToolFault
     agent: str
